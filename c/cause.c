@@ -1,0 +1,269 @@
+/* cause.c: from an access that cannot be made to its reason. */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/mman.h>
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* Pages are touched in steps, so that a signal can end a long prefault. */
+#define POPULATE_STEP ((size_t)32 << 20)
+
+static long populate(unsigned char *start, size_t n, uint32_t access)
+{
+    long r;
+    do
+        r = mv__sys.madvise(start, n, (access & MV_WRITE) ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+    while (r == -EINTR || r == -EAGAIN);
+    return r;
+}
+
+/* Between good and bad lies the first page that cannot be touched: halves the
+ * distance until it is found. Touching a page twice costs little. */
+static size_t first_bad(unsigned char *start, size_t n, size_t page, uint32_t access)
+{
+    size_t good = 0, bad = n / page;
+    while (bad - good > 1) {
+        size_t middle = good + (bad - good) / 2;
+        if (populate(start + good * page, (middle - good) * page, access) < 0)
+            bad = middle;
+        else
+            good = middle;
+    }
+    return good * page;
+}
+
+int mv__cause_populate(const mv_view *view, struct mv__span span, uint32_t access, uint64_t *bad)
+{
+    size_t n;
+    unsigned char *start = mv__view_pages(view, span, &n);
+    for (size_t done = 0; done < n;) {
+        size_t step = n - done < POPULATE_STEP ? n - done : POPULATE_STEP;
+        long r = populate(start + done, step, access);
+        if (r < 0) {
+            unsigned char *at = start + done + first_bad(start + done, step, view->page, access);
+            *bad = at < view->data + span.offset ? span.offset : (uint64_t)(at - view->data);
+            return (int)r;
+        }
+        done += step;
+    }
+    return 0;
+}
+
+static struct mv__place place_of(const struct mv__fault *f)
+{
+    return (struct mv__place){f->offset, f->n, f->done};
+}
+
+/* 0: the page can be touched. -EFAULT: it cannot, for a reason to be found. */
+static int touch(const mv_view *view, const struct mv__fault *f, mv_error *err)
+{
+    if (!mv__caps_populate())
+        return -EFAULT;
+    uint64_t bad;
+    int r = mv__cause_populate(view, (struct mv__span){f->offset, 1}, f->access, &bad);
+    switch (r) {
+    case 0:
+    case -EFAULT:
+        return r;
+    case -EINVAL:
+        return mv__fail_at(err, -EACCES, place_of(f), "protect", "the bytes are protected against this access");
+    case -EHWPOISON:
+        return mv__fail_at(err, -EIO, place_of(f), "madvise", "the memory of this page is broken");
+    default:
+        return mv__fail_at(err, r, place_of(f), "madvise", "the page cannot be touched: %s", mv_strerror(r));
+    }
+}
+
+/* How many of the fault's bytes lie on its first page and in the file. */
+static size_t bytes_in_reach(const mv_view *view, const struct mv__fault *f, uint64_t length)
+{
+    uint64_t in_page = view->page - ((view->geometry.lead + f->offset) & (view->page - 1));
+    uint64_t in_file = length - (view->geometry.offset + f->offset);
+    uint64_t n = f->n < in_page ? f->n : in_page;
+    return (size_t)(n < in_file ? n : in_file);
+}
+
+static int refused(const struct mv__fault *f, int code, const char *op, mv_error *err)
+{
+    return mv__fail_at(err, code, place_of(f), op, "the bytes cannot be %s: %s",
+                       f->access == MV_WRITE ? "written" : "read", mv_strerror(code));
+}
+
+/* Reading the file directly gives the bytes, or the device's error. */
+static int64_t resolve_read(const mv_view *view, const struct mv__fault *f, int fd, uint64_t length, mv_error *err)
+{
+    char byte;
+    size_t n = f->buf ? bytes_in_reach(view, f, length) : 1;
+    long r = mv__sys.pread(fd, f->buf ? f->buf : &byte, n, (off_t)(view->geometry.offset + f->offset));
+    if (r < 0)
+        return refused(f, (int)r, "pread", err);
+    if (r == 0)
+        return refused(f, -MV_ETRUNCATED, "pread", err);
+    if (f->buf)
+        return r;
+    /* Only the mapping fails: tmpfs must allocate a hole even to load it. */
+    return refused(f, -ENOSPC, "madvise", err);
+}
+
+/* Gives the page its blocks and tries again; else writing the caller's own
+ * bytes directly works, or tells why not. Old bytes are never written back. */
+static int64_t resolve_shared_write(const mv_view *view, const struct mv__fault *f, int fd, uint64_t length,
+                                    mv_error *err)
+{
+    off_t at = (off_t)(view->geometry.offset + f->offset);
+    off_t page = at & ~(off_t)(view->page - 1);
+    long r = mv__sys.fallocate(fd, FALLOC_FL_KEEP_SIZE, page, (off_t)view->page);
+    if (r < 0 && r != -EOPNOTSUPP && r != -EINTR)
+        return refused(f, (int)r, "fallocate", err);
+    int now = touch(view, f, err);
+    if (now != -EFAULT)
+        return now;
+    if (!f->buf) /* blocks are there, yet no store: a copy of shared ones has no room */
+        return refused(f, -ENOSPC, "madvise", err);
+    r = mv__sys.pwrite(fd, f->buf, bytes_in_reach(view, f, length), at);
+    return r < 0 ? refused(f, (int)r, "pwrite", err) : r;
+}
+
+static int64_t resolve_private_write(const mv_view *view, const struct mv__fault *f, int fd, mv_error *err)
+{
+    char byte;
+    long r = mv__sys.pread(fd, &byte, 1, (off_t)(view->geometry.offset + f->offset));
+    if (r < 0)
+        return refused(f, (int)r, "pread", err);
+    return refused(f, r == 0 ? -MV_ETRUNCATED : -ENOMEM, "madvise", err);
+}
+
+static int64_t resolve_in_file(const mv_view *view, const struct mv__fault *f, int fd, mv_error *err)
+{
+    uint64_t length;
+    int r = mv__source_length(&view->source, fd, &length, NULL);
+    if (r < 0)
+        return refused(f, r, "fstat", err);
+    uint64_t at = view->geometry.offset + f->offset;
+    if (at >= length)
+        return mv__fail_at(err, -MV_ETRUNCATED, place_of(f), "fstat",
+                           "the file ends at byte %" PRIu64 ", before byte %" PRIu64 ": somebody has cut it", length, at);
+    if (f->access != MV_WRITE)
+        return resolve_read(view, f, fd, length, err);
+    if (view->shared)
+        return resolve_shared_write(view, f, fd, length, err);
+    return resolve_private_write(view, f, fd, err);
+}
+
+static int64_t resolve_fault(mv_view *view, const struct mv__fault *f, mv_error *err)
+{
+    int r = touch(view, f, err);
+    if (r != -EFAULT)
+        return r;
+    int fd;
+    mv_error why = MV_ERROR_INIT;
+    r = mv__source_borrow(&view->source, &fd, &why);
+    if (r == -ENODEV)
+        return refused(f, -ENOMEM, "madvise", err); /* private memory: nothing else can go wrong */
+    if (r < 0)
+        return mv__fail_at(err, -EIO, place_of(f), why.op, "the cause cannot be found out: %s", why.text);
+    int64_t resolved = resolve_in_file(view, f, fd, err);
+    mv__source_return(&view->source, fd);
+    return resolved;
+}
+
+int64_t mv__cause_resolve(mv_view *view, const struct mv__fault *f, mv_error *err)
+{
+    int64_t resolved = resolve_fault(view, f, err);
+    uint64_t size;
+    int live = mv__view_live(view, &size, err); /* a detach explains everything */
+    return live < 0 ? live : resolved;
+}
+
+/* Where the file ends now, as an offset in the view; the view's end if the
+ * file goes further or has no length. */
+static int find_end(mv_view *view, uint64_t *end, mv_error *err)
+{
+    uint64_t length;
+    int fd;
+    if (!view->source.is_file)
+        return 0;
+    int r = mv__source_borrow(&view->source, &fd, err);
+    if (r < 0)
+        return r;
+    r = mv__source_length(&view->source, fd, &length, err);
+    mv__source_return(&view->source, fd);
+    uint64_t shown = length > view->geometry.offset ? length - view->geometry.offset : 0;
+    if (r == 0 && shown < *end)
+        *end = shown;
+    return r;
+}
+
+/* Touches the span in the way of access; the cause at the first byte that
+ * cannot be is the answer. */
+static int touch_span(mv_view *view, struct mv__span span, uint32_t access, mv_error *err)
+{
+    if ((access & MV_WRITE) && !view->writable)
+        return mv__fail_at(err, -EACCES, (struct mv__place){span.offset, span.length, 0}, "probe", "the view is read-only");
+    if (!mv__caps_populate())
+        return mv__fail(err, -EOPNOTSUPP, "madvise", "this kernel cannot populate pages: Linux 5.14 is needed");
+    access = (access & MV_WRITE) ? MV_WRITE : MV_READ;
+    while (span.length > 0) {
+        uint64_t bad;
+        if (mv__cause_populate(view, span, access, &bad) == 0)
+            return 0;
+        struct mv__fault f = {.offset = bad, .done = bad - span.offset, .access = access};
+        int64_t r = mv__cause_resolve(view, &f, err);
+        if (r < 0)
+            return (int)r;
+        /* It can be touched by now: go on behind its page. */
+        uint64_t next = bad + (view->page - ((view->geometry.lead + bad) & (view->page - 1)));
+        uint64_t end = span.offset + span.length;
+        span.length = next < end ? end - next : 0;
+        span.offset = next;
+    }
+    return 0;
+}
+
+static int check_access(uint32_t access, mv_error *err)
+{
+    if (access == 0 || (access & ~(MV_READ | MV_WRITE)))
+        return mv__fail(err, -EINVAL, "access", "access is MV_READ, MV_WRITE or both");
+    return 0;
+}
+
+int mv_probe(mv_view *view, uint64_t off, uint64_t len, uint32_t access, mv_error *err)
+{
+    struct mv__span span;
+    int r = mv__view_enter(view, err);
+    if (r == 0)
+        r = check_access(access, err);
+    if (r == 0)
+        r = mv__view_span(view, off, len, &span, err);
+    if (r < 0 || span.length == 0)
+        return r;
+    uint64_t end = span.offset + span.length, file_end = end;
+    r = find_end(view, &file_end, err);
+    if (r < 0)
+        return r;
+    if (file_end < span.offset)
+        file_end = span.offset;
+    span.length = file_end - span.offset;
+    r = touch_span(view, span, access, err);
+    if (r == 0 && file_end < end)
+        r = mv__fail_at(err, -MV_ETRUNCATED, (struct mv__place){file_end, end - file_end, file_end - off}, "fstat",
+                        "somebody has cut the file: %" PRIu64 " bytes of the range are gone", end - file_end);
+    return r;
+}
+
+int mv_prefault(mv_view *view, uint64_t off, uint64_t len, uint32_t what, mv_error *err)
+{
+    struct mv__span span;
+    int r = mv__view_enter(view, err);
+    if (r == 0)
+        r = check_access(what, err);
+    if (r == 0)
+        r = mv__view_span(view, off, len, &span, err);
+    return r < 0 || span.length == 0 ? r : touch_span(view, span, what, err);
+}

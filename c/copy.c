@@ -1,0 +1,150 @@
+/* copy.c: mv_read and mv_write: copies that report a fault as an error. The
+ * kernel does the copying, which cannot fault. */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+static int copy_by_process(void *in_view, void *buf, size_t n, uint32_t access, size_t *done)
+{
+    for (*done = 0; *done < n;) {
+        struct iovec local = {(char *)buf + *done, n - *done};
+        struct iovec remote = {(char *)in_view + *done, n - *done};
+        long r = access == MV_WRITE ? mv__sys.process_vm_writev(getpid(), &local, 1, &remote, 1, 0)
+                                    : mv__sys.process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+        if (r == 0)
+            return -EFAULT;
+        if (r < 0)
+            return (int)r;
+        *done += (size_t)r;
+    }
+    return 0;
+}
+
+static long through_pipe(const int fds[2], const void *from, void *to, size_t n)
+{
+    long in, out;
+    do
+        in = mv__sys.write(fds[1], from, n);
+    while (in == -EINTR);
+    if (in <= 0)
+        return in;
+    do
+        out = mv__sys.read(fds[0], to, (size_t)in);
+    while (out == -EINTR);
+    return out;
+}
+
+/* For where a filter forbids the calls above (seccomp): a pipe takes bytes from
+ * anywhere to anywhere and answers EFAULT. A step ends with the view's page,
+ * so that a step is done or not. */
+static int copy_by_pipe(void *in_view, void *buf, size_t n, uint32_t access, size_t *done)
+{
+    size_t page = mv__sys_page_size();
+    int fds[2];
+    *done = 0;
+    long r = mv__sys.pipe2(fds, O_CLOEXEC);
+    if (r < 0)
+        return (int)r;
+    while (*done < n) {
+        char *at = (char *)in_view + *done;
+        char *mine = (char *)buf + *done;
+        size_t step = page - ((uintptr_t)at & (page - 1));
+        if (step > n - *done)
+            step = n - *done;
+        r = access == MV_WRITE ? through_pipe(fds, mine, at, step) : through_pipe(fds, at, mine, step);
+        if (r <= 0)
+            break;
+        *done += (size_t)r;
+    }
+    mv__sys.close(fds[0]);
+    mv__sys.close(fds[1]);
+    if (*done == n)
+        return 0;
+    return r < 0 ? (int)r : -EFAULT;
+}
+
+int mv__copy_kernel(void *in_view, void *buf, size_t n, uint32_t access, size_t *done)
+{
+    *done = 0;
+    int r = -EPERM;
+    if (mv__caps_copy())
+        r = copy_by_process(in_view, buf, n, access, done);
+    if (r != -EPERM && r != -ENOSYS)
+        return r;
+    mv__caps_copy_refused(); /* a filter may come at any time */
+    size_t more;
+    r = copy_by_pipe((char *)in_view + *done, (char *)buf + *done, n - *done, access, &more);
+    *done += more;
+    return r;
+}
+
+/* Moves what it can and returns 0, or stops at a byte that it cannot move. */
+static int move(mv_view *view, struct mv__fault *f, mv_error *err)
+{
+    while (f->n > 0) {
+        size_t done;
+        int r = mv__copy_kernel(view->data + f->offset, f->buf, f->n, f->access, &done);
+        int64_t moved = (int64_t)done;
+        if (r < 0 && r != -EFAULT)
+            return mv__fail_at(err, r, (struct mv__place){f->offset + done, f->n - done, f->done + done}, "copy",
+                               "the kernel refused to copy: %s", mv_strerror(r));
+        if (r < 0 && done == 0) {
+            moved = mv__cause_resolve(view, f, err);
+            if (moved < 0)
+                return (int)moved;
+            if (moved == 0) { /* the view is fine by now: once more, then it is the buffer */
+                mv__copy_kernel(view->data + f->offset, f->buf, f->n, f->access, &done);
+                moved = (int64_t)done;
+            }
+            if (moved == 0)
+                return mv__fail_at(err, -EFAULT, (struct mv__place){f->offset, f->n, f->done}, "copy",
+                                   "the caller's buffer cannot be accessed");
+        }
+        f->offset += (uint64_t)moved;
+        f->done += (uint64_t)moved;
+        f->buf = (char *)f->buf + moved;
+        f->n -= (size_t)moved;
+    }
+    return 0;
+}
+
+static int64_t copy(mv_view *view, void *buf, uint64_t n, uint64_t off, uint32_t access, mv_error *err)
+{
+    uint64_t size;
+    int r = mv__view_live(view, &size, err);
+    if (r < 0)
+        return r;
+    if (access == MV_WRITE && !view->writable)
+        return mv__fail_at(err, -EACCES, (struct mv__place){off, n, 0}, "write", "the view is read-only");
+    if (off >= size || n == 0)
+        return 0;
+    if (!buf)
+        return mv__fail(err, -EINVAL, "copy", "the buffer is NULL");
+    if (n > size - off)
+        n = size - off;
+    struct mv__fault f = {.offset = off, .access = access, .buf = buf, .n = (size_t)n};
+    mv_error why = MV_ERROR_INIT;
+    r = move(view, &f, &why);
+    if (r == 0)
+        return (int64_t)n;
+    /* A shrink or a refresh that ran beside: what is past the new end does not
+     * exist any more, which is not an error but the end. */
+    int live = mv__view_live(view, &size, err);
+    if (live < 0)
+        return live;
+    if (f.offset >= size)
+        return (int64_t)f.done;
+    return mv__fail_at(err, r, (struct mv__place){why.offset, why.length, why.done}, why.op, "%s", why.text);
+}
+
+int64_t mv_read(mv_view *view, void *buf, uint64_t n, uint64_t off, mv_error *err)
+{
+    return copy(view, buf, n, off, MV_READ, err);
+}
+
+int64_t mv_write(mv_view *view, const void *buf, uint64_t n, uint64_t off, mv_error *err)
+{
+    return copy(view, (void *)(uintptr_t)buf, n, off, MV_WRITE, err);
+}

@@ -1,0 +1,251 @@
+/*
+ * internal.h: what the files of mapview share.
+ *
+ * Names: mv_ is public, mv__ is shared between these files, a bare name is
+ * static. File-level names are unique over all files, since the Go package
+ * compiles them as one unit.
+ *
+ * May call: open -> {resize, sync, copy, advice} -> {cause, view, caps}
+ * -> source -> options; sys and error from anywhere.
+ */
+#ifndef MAPVIEW_INTERNAL_H
+#define MAPVIEW_INTERNAL_H
+
+#include "mapview.h"
+#include "sys.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* ---- error ---- */
+
+/* mv__error_usable returns 0, or -EINVAL when err is there but has no room for
+ * its first two fields. */
+int mv__error_usable(const mv_error *err);
+
+/* mv__fail fills err, if there is one, and returns code (a negative errno). op
+ * is the check or call that failed; the sentence is made from format. */
+__attribute__((format(printf, 4, 5))) int mv__fail(mv_error *err, int code, const char *op,
+                                                   const char *format, ...);
+
+/* A place is what an mv_error says of bytes. */
+struct mv__place {
+    uint64_t offset, length, done;
+};
+
+/* mv__fail_at is mv__fail with a place. */
+__attribute__((format(printf, 5, 6))) int mv__fail_at(mv_error *err, int code, struct mv__place place,
+                                                      const char *op, const char *format, ...);
+
+/* mv__fail_call says that the system call op failed with code. */
+int mv__fail_call(mv_error *err, int code, const char *op);
+
+/* ---- options ---- */
+
+enum mv__kind { MV__PATH, MV__DESCRIPTOR, MV__ANONYMOUS };
+
+/* mv__options_check copies *given (NULL: the defaults) to *out after checking
+ * every field that can be judged without the file. */
+int mv__options_check(const mv_options *given, enum mv__kind kind, mv_options *out, mv_error *err);
+
+/*
+ * A geometry is where a view lies in its file and in memory:
+ *
+ *   file     0 .......... offset ............. offset+size ... offset+limit
+ *                    |<-lead->|<------- size ------->|              |
+ *   memory         base     data                                    |
+ *                    |<------------------ mapped ------------------->|
+ *
+ * base is a page boundary, mapped a multiple of the page size, and
+ * size <= limit <= mapped - lead always.
+ */
+struct mv__geometry {
+    uint64_t offset; /* of the first byte shown, in the file */
+    size_t lead;     /* from the page boundary before it */
+    size_t mapped;   /* bytes of address space */
+    uint64_t size;   /* bytes that can be used now */
+    uint64_t limit;  /* bytes that could ever be used */
+};
+
+/* mv__geometry_plan finds the geometry for a file of file_length bytes. */
+int mv__geometry_plan(const mv_options *options, uint64_t file_length, size_t page,
+                      struct mv__geometry *out, mv_error *err);
+
+/* ---- source ---- */
+
+/* A source is where a view's bytes come from. A shared write view, and a file
+ * without a name, keep a descriptor; the others open their path again. */
+struct mv__source {
+    int fd;                 /* the view's own descriptor, or -1 */
+    _Atomic unsigned users; /* of fd: the view and the calls that use it; 0: closed */
+    char *path;             /* absolute path at open, or NULL */
+    uint64_t device, inode;
+    int given;               /* the caller's descriptor, never closed here; or -1 */
+    bool writable;           /* a shared write view: needs fd */
+    bool is_file;            /* a regular file or a memfd: has a length */
+    bool is_memory;          /* mv_anonymous: no medium; memory comes at first touch */
+    bool created;            /* by this open */
+    bool shared_description; /* fd shares the caller's open file description */
+    int directory;           /* of a created file, until it is synced; or -1 */
+    bool entry_owed;         /* the directory entry is not yet known to be durable */
+};
+
+/* mv__source_path, _descriptor and _memory open *out. On success *fd is the
+ * descriptor to map, which mv__source_settle or mv__source_abandon takes over;
+ * on failure nothing is left open. */
+int mv__source_path(struct mv__source *out, const char *path, const mv_options *options, int *fd,
+                    mv_error *err);
+int mv__source_descriptor(struct mv__source *out, int given, const mv_options *options, int *fd,
+                          mv_error *err);
+int mv__source_memory(struct mv__source *out, int *fd, mv_error *err);
+
+/* mv__source_length stores the present length of the open file, which for a
+ * block device is its size and for other devices UINT64_MAX. */
+int mv__source_length(const struct mv__source *source, int fd, uint64_t *out, mv_error *err);
+
+/* mv__source_settle keeps fd if the view needs one, else closes it after
+ * noting the path that finds the file again. On failure it is still open. */
+int mv__source_settle(struct mv__source *source, int fd, mv_error *err);
+
+/* mv__source_abandon closes fd, and removes the file at path (if not NULL) in
+ * case this source created it there. */
+void mv__source_abandon(struct mv__source *source, int fd, const char *path);
+
+/* mv__source_borrow stores a descriptor for one call, to be given back with
+ * mv__source_return. */
+int mv__source_borrow(struct mv__source *source, int *fd, mv_error *err);
+void mv__source_return(struct mv__source *source, int fd);
+
+/* mv__source_drop gives up one use of the descriptor, the view's own at
+ * detach; the last user closes it. */
+void mv__source_drop(struct mv__source *source);
+
+/* mv__source_free closes and frees what is left, when no call runs. Returns
+ * what close reported of the view's descriptor. */
+int mv__source_free(struct mv__source *source);
+
+/* mv__source_open_again opens the view's file anew: an open file description
+ * of its own, for reading and, if the source keeps a descriptor for it,
+ * writing. Returns the descriptor. */
+int mv__source_open_again(struct mv__source *source, mv_error *err);
+
+/* ---- view ---- */
+
+struct mv_view {
+    unsigned char *base; /* the mapping: see the drawing at mv__geometry */
+    unsigned char *data;
+    struct mv__geometry geometry; /* its size is the one at open */
+    _Atomic uint64_t size;        /* the bound of every access; MV__DETACHED in the end */
+    uint64_t flags;               /* MV_OPEN_ */
+    bool writable, shared;
+    size_t page;           /* bytes */
+    uint64_t length_asked; /* options.length; 0: follows the end of the file */
+    uint64_t process;      /* who opened it: see mv__sys_process */
+    struct mv__source source;
+    _Atomic bool allocation_refused; /* by the file system: growth is only promised */
+
+    pthread_mutex_t shape_lock; /* resize, refresh, protect, detach take turns */
+    pthread_mutex_t sync_lock;  /* protects failure, source.directory and source.entry_owed */
+    struct {
+        int code;
+        uint64_t offset, length;
+        char op[24];
+    } failure; /* the first failed sync, for good */
+};
+
+#define MV__DETACHED UINT64_MAX
+
+/* mv__view_new maps fd (-1: private memory) by the plan and stores a view. */
+int mv__view_new(const struct mv__geometry *geometry, const mv_options *options, int fd, mv_view **out,
+                 mv_error *err);
+
+/* mv__view_free unmaps and frees; source must be done with. Returns what
+ * munmap reported. */
+int mv__view_free(mv_view *view);
+
+/* mv__view_own returns 0, -EINVAL (no view) or -ECHILD. */
+int mv__view_own(const mv_view *view, mv_error *err);
+
+/* mv__view_enter is the first line of every call that may not run in a forked
+ * child: 0, -EINVAL, -ECHILD or -EBADF. */
+int mv__view_enter(const mv_view *view, mv_error *err);
+
+/* mv__view_live is the part of it that copies need: no system call. It stores
+ * the size. */
+int mv__view_live(const mv_view *view, uint64_t *size, mv_error *err);
+
+/* A span is a checked range of a view. */
+struct mv__span {
+    uint64_t offset, length;
+};
+
+/* mv__view_span checks a range against the present size. */
+int mv__view_span(const mv_view *view, uint64_t off, uint64_t len, struct mv__span *out, mv_error *err);
+
+/* mv__view_pages returns the first page boundary of a span and stores how many
+ * bytes the whole pages that hold it have. */
+unsigned char *mv__view_pages(const mv_view *view, struct mv__span span, size_t *bytes);
+
+/* mv__view_detach makes the mapping inaccessible; the caller holds shape_lock. */
+int mv__view_detach(mv_view *view, mv_error *err);
+
+/* ---- resize ---- */
+
+/* mv__resize_allocate gives blocks to the file's bytes from..to and makes the
+ * file at least to bytes long, never shorter. length is what it has now. On
+ * failure the file is as before. */
+int mv__resize_allocate(mv_view *view, int fd, uint64_t length, uint64_t from, uint64_t to,
+                        mv_error *err);
+
+/* mv__resize_check_limit returns -EFBIG if a file may not become to bytes long:
+ * the kernel would raise SIGXFSZ. */
+int mv__resize_check_limit(uint64_t to, mv_error *err);
+
+/* ---- copy ---- */
+
+/* mv__copy_kernel moves n bytes between the view and buf by the kernel, which
+ * cannot fault. It stores how many went, and returns 0 for all of them or the
+ * negative errno that stopped it: -EFAULT where either side cannot be touched. */
+int mv__copy_kernel(void *in_view, void *buf, size_t n, uint32_t access, size_t *done);
+
+/* ---- cause ---- */
+
+/* A fault is an access that the kernel could not make. */
+struct mv__fault {
+    uint64_t offset; /* the first byte of the view that was not accessed */
+    uint64_t done;   /* bytes that the caller had finished before it */
+    uint32_t access; /* MV_READ or MV_WRITE */
+    void *buf;       /* the caller's bytes for this access, or NULL */
+    size_t n;        /* how many */
+};
+
+/* mv__cause_resolve finds out why. It returns 0 when the byte can be accessed
+ * by now, the number of buf's bytes that it could move in another way, or the
+ * cause as a negative errno, with its sentence in err. */
+int64_t mv__cause_resolve(mv_view *view, const struct mv__fault *fault, mv_error *err);
+
+/* mv__cause_populate touches the span's pages in the way of access, without a
+ * fault. On failure *bad is the first byte of the span that is on a page
+ * which cannot be touched. */
+int mv__cause_populate(const mv_view *view, struct mv__span span, uint32_t access, uint64_t *bad);
+
+/* ---- sync ---- */
+
+/* mv__sync_failure returns the failed sync that the view holds, or 0;
+ * mv__sync_held is the same for who holds sync_lock or is alone. */
+int mv__sync_failure(mv_view *view, mv_error *err);
+int mv__sync_held(const mv_view *view, mv_error *err);
+
+/* ---- caps ---- */
+
+/* mv__caps_populate tells whether MADV_POPULATE_READ and _WRITE exist. */
+bool mv__caps_populate(void);
+
+/* mv__caps_copy tells whether process_vm_readv may be used on this process;
+ * mv__caps_copy_refused notes that it may not. */
+bool mv__caps_copy(void);
+void mv__caps_copy_refused(void);
+
+#endif

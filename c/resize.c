@@ -1,0 +1,263 @@
+/* resize.c: grow, shrink and refresh in place, on real blocks. */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/mman.h>
+
+/* fallocate on tmpfs starts over when a signal comes: smaller steps get there
+ * under a profiler's timer, too. */
+#define SMALLEST_STEP ((uint64_t)1 << 20)
+
+static long allocate_blocks(int fd, uint64_t from, uint64_t to)
+{
+    uint64_t step = to > from ? to - from : 0;
+    while (from < to) {
+        uint64_t n = step < to - from ? step : to - from;
+        long r = mv__sys.fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)n);
+        if (r == -EINTR)
+            step = step / 2 > SMALLEST_STEP ? step / 2 : SMALLEST_STEP;
+        else if (r < 0)
+            return r;
+        else
+            from += n;
+    }
+    return 0;
+}
+
+static long truncate_retrying(int fd, uint64_t size)
+{
+    long r;
+    do
+        r = mv__sys.ftruncate(fd, (off_t)size);
+    while (r == -EINTR);
+    return r;
+}
+
+/* Makes the file at least to bytes long. fallocate of its last byte can only
+ * extend, where ftruncate would cut off what another process appended. */
+static long extend_file(int fd, uint64_t to)
+{
+    long r;
+    do
+        r = mv__sys.fallocate(fd, 0, (off_t)to - 1, 1);
+    while (r == -EINTR);
+    if (r != -EOPNOTSUPP)
+        return r;
+    /* The file system leaves nothing but ftruncate: look right before. */
+    struct stat st;
+    r = mv__sys.fstat(fd, &st);
+    return r == 0 && (uint64_t)st.st_size < to ? truncate_retrying(fd, to) : r;
+}
+
+/* Gives back the blocks past the end that a failed allocation left there (ext4
+ * keeps what it had found). Only truncation frees them, so that another
+ * process's growth in this very moment would be cut: hence the look. */
+static void trim_file(int fd, uint64_t length)
+{
+    struct stat st;
+    if (mv__sys.fstat(fd, &st) == 0 && (uint64_t)st.st_size == length)
+        truncate_retrying(fd, length);
+}
+
+static bool tail_is_zero(const mv_view *view, uint64_t length, size_t n)
+{
+    const struct mv__geometry *g = &view->geometry;
+    uint64_t start = g->offset - g->lead;
+    if (length < start || length - start + n > g->mapped)
+        return false; /* not in sight */
+    unsigned char bytes[256];
+    unsigned char *tail = view->base + (length - start);
+    for (size_t done = 0; done < n;) {
+        size_t step = n - done < sizeof bytes ? n - done : sizeof bytes;
+        size_t read;
+        if (mv__copy_kernel(tail + done, bytes, step, MV_READ, &read) < 0)
+            return false;
+        for (size_t i = 0; i < step; i++)
+            if (bytes[i] != 0)
+                return false;
+        done += step;
+    }
+    return true;
+}
+
+/* What was stored behind the end of the file, in its last page, must not
+ * become content. File systems see to that themselves, but for tmpfs; a hole
+ * is punched only where something is seen, since another process may be
+ * growing the file at the same time. */
+static long clear_tail(const mv_view *view, int fd, uint64_t length)
+{
+    size_t past = (size_t)(length & (view->page - 1));
+    if (past == 0 || tail_is_zero(view, length, view->page - past))
+        return 0;
+    struct stat st;
+    long r = mv__sys.fstat(fd, &st);
+    if (r < 0 || (uint64_t)st.st_size != length)
+        return r;
+    r = mv__sys.fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)length,
+                          (off_t)(view->page - past));
+    return r == -EOPNOTSUPP ? 0 : r;
+}
+
+int mv__resize_check_limit(uint64_t to, mv_error *err)
+{
+    struct rlimit limit;
+    long r = mv__sys.getrlimit(RLIMIT_FSIZE, &limit);
+    if (r < 0)
+        return mv__fail_call(err, (int)r, "getrlimit");
+    if (limit.rlim_cur != RLIM_INFINITY && to > limit.rlim_cur)
+        return mv__fail(err, -EFBIG, "getrlimit", "a file of %" PRIu64 " bytes is over RLIMIT_FSIZE, %" PRIu64, to,
+                        (uint64_t)limit.rlim_cur);
+    return 0;
+}
+
+int mv__resize_allocate(mv_view *view, int fd, uint64_t length, uint64_t from, uint64_t to, mv_error *err)
+{
+    if (to > length) {
+        int limited = mv__resize_check_limit(to, err);
+        if (limited < 0)
+            return limited;
+        long r = clear_tail(view, fd, length);
+        if (r < 0)
+            return mv__fail_call(err, (int)r, "fallocate");
+    }
+    /* Memory is taken at first touch, like malloc's. */
+    long r = view->source.is_memory ? 0 : allocate_blocks(fd, from, to);
+    if (r == -EOPNOTSUPP) {
+        atomic_store(&view->allocation_refused, true);
+        r = 0;
+    }
+    if (r == 0 && to > length)
+        r = extend_file(fd, to);
+    if (r == 0)
+        return 0;
+    trim_file(fd, length);
+    return mv__fail(err, (int)r, "fallocate", "the file cannot be made %" PRIu64 " bytes long: %s", to,
+                    mv_strerror((int)r));
+}
+
+static void publish(mv_view *view, uint64_t size)
+{
+    atomic_store_explicit(&view->size, size, memory_order_release);
+}
+
+static int check_resizable(const mv_view *view, uint64_t size, mv_error *err)
+{
+    const struct mv__geometry *g = &view->geometry;
+    if (!view->shared)
+        return mv__fail(err, -EINVAL, "resize", "a private view cannot be resized");
+    if (!view->writable)
+        return mv__fail(err, -EACCES, "resize", "a read-only view cannot be resized; mv_refresh follows its file");
+    if (view->length_asked || !view->source.is_file)
+        return mv__fail(err, -EINVAL, "resize", "a view that was opened with a length cannot be resized");
+    if (size > (uint64_t)INT64_MAX - g->offset)
+        return mv__fail(err, -EOVERFLOW, "resize", "offset plus size is over 63 bits");
+    if (size > g->limit)
+        return mv__fail(err, -ENOMEM, "resize",
+                        "%" PRIu64 " bytes are over the %" PRIu64 " reserved; open with options.reserve of at least that",
+                        size, g->limit);
+    return 0;
+}
+
+/* The view has size now; its file has length. */
+static int resize_file(mv_view *view, int fd, uint64_t now, uint64_t size, mv_error *err)
+{
+    uint64_t offset = view->geometry.offset;
+    uint64_t length;
+    int r = mv__source_length(&view->source, fd, &length, err);
+    if (r < 0)
+        return r;
+    if (length < offset + now)
+        return mv__fail_at(err, -MV_ETRUNCATED, (struct mv__place){length > offset ? length - offset : 0, 0, 0}, "resize",
+                           "somebody has cut the file to %" PRIu64 " bytes; mv_refresh adopts that", length);
+    if (size < now && length > offset + now)
+        return mv__fail(err, -EBUSY, "resize", "somebody has made the file longer, %" PRIu64 " bytes; mv_refresh adopts that",
+                        length);
+    if (size >= now) {
+        if (offset + size > length)
+            r = mv__resize_allocate(view, fd, length, length, offset + size, err);
+        if (r == 0)
+            publish(view, size);
+        return r;
+    }
+    publish(view, size); /* first: who reads the new size must not meet the cut */
+    r = (int)truncate_retrying(fd, offset + size);
+    if (r < 0) {
+        publish(view, now);
+        return mv__fail_call(err, r, "ftruncate");
+    }
+    return 0;
+}
+
+int mv_resize(mv_view *view, uint64_t size, mv_error *err)
+{
+    int r = mv__view_enter(view, err);
+    if (r == 0)
+        r = check_resizable(view, size, err);
+    if (r < 0)
+        return r;
+    uint64_t now;
+    int fd;
+    pthread_mutex_lock(&view->shape_lock);
+    r = mv__view_live(view, &now, err);
+    if (r == 0)
+        r = mv__source_borrow(&view->source, &fd, err);
+    if (r == 0) {
+        r = resize_file(view, fd, now, size, err);
+        mv__source_return(&view->source, fd);
+    }
+    pthread_mutex_unlock(&view->shape_lock);
+    return r;
+}
+
+/* A page that was copied privately kept the zeros that stood behind the old
+ * end of the file: they are replaced by what the file has there now. */
+static int refill_tail(mv_view *view, int fd, uint64_t now, uint64_t size, mv_error *err)
+{
+    uint64_t past = (view->geometry.lead + now) & (view->page - 1);
+    if (view->shared || !view->writable || past == 0 || size <= now)
+        return 0;
+    uint64_t n = view->page - past < size - now ? view->page - past : size - now;
+    long r = mv__sys.pread(fd, view->data + now, (size_t)n, (off_t)(view->geometry.offset + now));
+    return r < 0 ? mv__fail_call(err, (int)r, "pread") : 0;
+}
+
+static int adopt_length(mv_view *view, int fd, uint64_t now, mv_error *err)
+{
+    uint64_t length;
+    int r = mv__source_length(&view->source, fd, &length, err);
+    if (r < 0)
+        return r;
+    const struct mv__geometry *g = &view->geometry;
+    uint64_t size = length > g->offset ? length - g->offset : 0;
+    if (view->length_asked && size > view->length_asked)
+        size = view->length_asked;
+    if (size > g->limit)
+        return mv__fail(err, -ENOMEM, "refresh",
+                        "%" PRIu64 " bytes are over the %" PRIu64 " reserved; open with options.reserve of at least that",
+                        size, g->limit);
+    r = refill_tail(view, fd, now, size, err);
+    if (r == 0)
+        publish(view, size);
+    return r;
+}
+
+int mv_refresh(mv_view *view, mv_error *err)
+{
+    int r = mv__view_enter(view, err);
+    if (r < 0 || !view->source.is_file)
+        return r;
+    uint64_t now;
+    int fd;
+    pthread_mutex_lock(&view->shape_lock);
+    r = mv__view_live(view, &now, err);
+    if (r == 0)
+        r = mv__source_borrow(&view->source, &fd, err);
+    if (r == 0) {
+        r = adopt_length(view, fd, now, err);
+        mv__source_return(&view->source, fd);
+    }
+    pthread_mutex_unlock(&view->shape_lock);
+    return r;
+}

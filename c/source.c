@@ -1,0 +1,367 @@
+/* source.c: where a view's bytes come from: opens files and memory, and finds
+ * them again. */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+/* Non-blocking, so that a FIFO cannot hang the open; no terminal is adopted. */
+#define ALWAYS (O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
+
+static long open_retrying(const char *path, int flags, mode_t mode)
+{
+    long fd;
+    do
+        fd = mv__sys.open(path, flags, mode);
+    while (fd == -EINTR);
+    return fd;
+}
+
+static struct mv__source empty_source(bool writable)
+{
+    return (struct mv__source){.fd = -1, .given = -1, .directory = -1, .writable = writable};
+}
+
+static bool is_shared_write(const mv_options *o)
+{
+    return (o->flags & MV_OPEN_WRITE) && !(o->flags & MV_OPEN_PRIVATE);
+}
+
+/* Notes which file fd is and refuses the kinds that cannot be mapped. */
+static int identify(struct mv__source *source, int fd, const mv_options *o, mv_error *err)
+{
+    struct stat st;
+    long r = mv__sys.fstat(fd, &st);
+    if (r < 0)
+        return mv__fail_call(err, (int)r, "fstat");
+    source->device = st.st_dev;
+    source->inode = st.st_ino;
+    source->is_file = S_ISREG(st.st_mode);
+    if (source->is_file)
+        return 0;
+    if (S_ISDIR(st.st_mode))
+        return mv__fail(err, -EISDIR, "open", "a directory cannot be mapped");
+    if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) {
+        if (o->flags & MV_OPEN_DEVICE)
+            return 0;
+        return mv__fail(err, -ENODEV, "open", "a device is mapped only with MV_OPEN_DEVICE and a length");
+    }
+    return mv__fail(err, -ENODEV, "open", "only regular files can be mapped, not a FIFO or a socket");
+}
+
+static bool same_file(const struct mv__source *source, const struct stat *st)
+{
+    return source->device == st->st_dev && source->inode == st->st_ino;
+}
+
+/* Opens path and finds out whether this very call created it. */
+static long open_or_create(const char *path, int flags, const mv_options *o, bool *created)
+{
+    *created = false;
+    if (!(o->flags & MV_OPEN_CREATE))
+        return open_retrying(path, flags, 0);
+    mode_t mode = o->mode ? (mode_t)o->mode : 0600;
+    long fd = open_retrying(path, flags | O_CREAT | O_EXCL, mode);
+    if (fd == -EEXIST && !(o->flags & MV_OPEN_EXCLUSIVE)) {
+        fd = open_retrying(path, flags, 0);
+        if (fd != -ENOENT)
+            return fd;
+        /* A symlink that leads nowhere, or the file went away just now. */
+        fd = open_retrying(path, flags | O_CREAT, mode);
+    }
+    *created = fd >= 0;
+    return fd;
+}
+
+static int open_failed(mv_error *err, long code)
+{
+    return mv__fail(err, (int)code, "open", "the file cannot be opened: %s", mv_strerror((int)code));
+}
+
+int mv__source_path(struct mv__source *out, const char *path, const mv_options *o, int *fd, mv_error *err)
+{
+    *out = empty_source(is_shared_write(o));
+    int flags = ALWAYS | (out->writable ? O_RDWR : O_RDONLY);
+    if (o->flags & MV_OPEN_NOFOLLOW)
+        flags |= O_NOFOLLOW;
+    long opened = open_or_create(path, flags, o, &out->created);
+    if (opened < 0)
+        return open_failed(err, opened);
+    out->entry_owed = out->created;
+    int r = identify(out, (int)opened, o, err);
+    if (r < 0) {
+        mv__source_abandon(out, (int)opened, (o->flags & MV_OPEN_EXCLUSIVE) ? path : NULL);
+        return r;
+    }
+    *fd = (int)opened;
+    return 0;
+}
+
+/* Opens the file behind fd anew. The name in /proc leads to the file itself,
+ * whatever its path says by now. */
+static long open_behind(const struct mv__source *source, int fd, int flags)
+{
+    char name[32];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    long again = open_retrying(name, flags | ALWAYS, 0);
+    if (again < 0)
+        return again;
+    struct stat st;
+    long r = mv__sys.fstat((int)again, &st);
+    if (r == 0 && same_file(source, &st))
+        return again;
+    mv__sys.close((int)again);
+    return r < 0 ? r : -ESTALE;
+}
+
+static int check_descriptor(int given, bool writable, mv_error *err)
+{
+    long status = mv__sys.fcntl(given, F_GETFL, 0);
+    if (status < 0)
+        return mv__fail(err, (int)status, "fcntl", "the descriptor %d is not open", given);
+    if (status & O_PATH)
+        return mv__fail(err, -EBADF, "fcntl", "the descriptor was opened with O_PATH, which cannot be mapped");
+    if ((status & O_ACCMODE) == O_WRONLY)
+        return mv__fail(err, -EACCES, "fcntl", "the descriptor was opened O_WRONLY: mapping must read");
+    if (writable && (status & O_ACCMODE) != O_RDWR)
+        return mv__fail(err, -EACCES, "fcntl", "MV_OPEN_WRITE needs a descriptor that was opened O_RDWR");
+    if (writable && (status & O_APPEND))
+        return mv__fail(err, -EINVAL, "fcntl", "MV_OPEN_WRITE cannot map a descriptor that was opened O_APPEND");
+    return 0;
+}
+
+int mv__source_descriptor(struct mv__source *out, int given, const mv_options *o, int *fd, mv_error *err)
+{
+    *out = empty_source(is_shared_write(o));
+    int r = check_descriptor(given, out->writable, err);
+    if (r == 0)
+        r = identify(out, given, o, err);
+    if (r < 0)
+        return r;
+    out->given = given;
+    *fd = given;
+    if (!out->writable)
+        return 0;
+
+    long own = open_behind(out, given, O_RDWR);
+    if (own < 0) {
+        if (!(o->flags & MV_OPEN_SHARE_DESCRIPTION))
+            return mv__fail(err, (int)own, "open",
+                            "no description of its own for the sync (%s); MV_OPEN_SHARE_DESCRIPTION shares yours",
+                            mv_strerror((int)own));
+        own = mv__sys.fcntl(given, F_DUPFD_CLOEXEC, 0);
+        if (own < 0)
+            return mv__fail_call(err, (int)own, "fcntl");
+        out->shared_description = true;
+    }
+    *fd = (int)own;
+    return 0;
+}
+
+int mv__source_memory(struct mv__source *out, int *fd, mv_error *err)
+{
+    *out = empty_source(true);
+    out->is_file = out->is_memory = true;
+    long made = mv__sys.memfd_create("mapview", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+    if (made == -EINVAL) /* before Linux 6.3 */
+        made = mv__sys.memfd_create("mapview", MFD_CLOEXEC);
+    if (made < 0)
+        return mv__fail_call(err, (int)made, "memfd_create");
+    struct stat st;
+    long r = mv__sys.fstat((int)made, &st);
+    if (r < 0) {
+        mv__sys.close((int)made);
+        return mv__fail_call(err, (int)r, "fstat");
+    }
+    out->device = st.st_dev;
+    out->inode = st.st_ino;
+    *fd = (int)made;
+    return 0;
+}
+
+int mv__source_length(const struct mv__source *source, int fd, uint64_t *out, mv_error *err)
+{
+    struct stat st;
+    long r = mv__sys.fstat(fd, &st);
+    if (r < 0)
+        return mv__fail_call(err, (int)r, "fstat");
+    *out = (uint64_t)st.st_size;
+    if (source->is_file)
+        return 0;
+    *out = UINT64_MAX;
+    if (!S_ISBLK(st.st_mode))
+        return 0;
+    r = mv__sys_device_size(fd, out);
+    return r < 0 ? mv__fail_call(err, (int)r, "ioctl") : 0;
+}
+
+/* Stores the absolute path at which fd's file is found now; path is empty
+ * when there is none (unlinked, a memfd, another root, no /proc). */
+static void find_path(const struct mv__source *source, int fd, char path[PATH_MAX])
+{
+    char name[32];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    long n = mv__sys.readlink(name, path, PATH_MAX - 1);
+    path[n > 0 ? n : 0] = 0;
+    struct stat st;
+    if (path[0] && (mv__sys.lstat(path, &st) < 0 || !same_file(source, &st)))
+        path[0] = 0;
+}
+
+/* Opens the directory that holds path, for the sync of the new name. When it
+ * cannot be opened, mv_sync has another way. */
+static void open_directory(struct mv__source *source, const char *path)
+{
+    char directory[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return;
+    size_t n = slash == path ? 1 : (size_t)(slash - path);
+    memcpy(directory, path, n);
+    directory[n] = 0;
+    long fd = open_retrying(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd >= 0)
+        source->directory = (int)fd;
+}
+
+static int keep_path(struct mv__source *source, const char *path, mv_error *err)
+{
+    size_t n = strlen(path) + 1;
+    long memory = mv__sys.allocate(n);
+    if (memory <= 0)
+        return mv__fail_call(err, -ENOMEM, "allocate");
+    source->path = (char *)memory;
+    memcpy(source->path, path, n);
+    return 0;
+}
+
+/* Makes fd the view's own, in place of the caller's if it is that. */
+static int keep_descriptor(struct mv__source *source, int fd, mv_error *err)
+{
+    if (fd == source->given) {
+        long own = open_behind(source, fd, O_RDONLY);
+        if (own < 0)
+            own = mv__sys.fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (own < 0)
+            return mv__fail_call(err, (int)own, "fcntl");
+        fd = (int)own;
+    }
+    source->fd = fd;
+    atomic_init(&source->users, 1);
+    return 0;
+}
+
+int mv__source_settle(struct mv__source *source, int fd, mv_error *err)
+{
+    char path[PATH_MAX] = "";
+    if (source->created || !source->writable)
+        find_path(source, fd, path);
+    if (source->created)
+        open_directory(source, path);
+    int r;
+    if (source->writable || !path[0]) {
+        r = keep_descriptor(source, fd, err);
+    } else {
+        r = keep_path(source, path, err);
+        if (r == 0 && fd != source->given)
+            mv__sys.close(fd);
+    }
+    if (r == 0)
+        source->given = -1;
+    return r;
+}
+
+void mv__source_abandon(struct mv__source *source, int fd, const char *path)
+{
+    struct stat st;
+    if (path && source->created && mv__sys.lstat(path, &st) == 0 && same_file(source, &st))
+        mv__sys.unlink(path);
+    if (fd >= 0 && fd != source->given)
+        mv__sys.close(fd);
+}
+
+/* Opens the path again and makes sure that it is the same file. While the view
+ * maps it, its inode number cannot be given to another. */
+static int reopen(const struct mv__source *source, int *fd, mv_error *err)
+{
+    if (!source->path)
+        return mv__fail(err, -ENODEV, "open", "private memory has no file");
+    long again = open_retrying(source->path, O_RDONLY | ALWAYS, 0);
+    if (again < 0)
+        return mv__fail(err, (int)again, "open", "the view's file cannot be opened again: %s",
+                        mv_strerror((int)again));
+    struct stat st;
+    long r = mv__sys.fstat((int)again, &st);
+    if (r == 0 && same_file(source, &st)) {
+        *fd = (int)again;
+        return 0;
+    }
+    mv__sys.close((int)again);
+    if (r < 0)
+        return mv__fail_call(err, (int)r, "fstat");
+    return mv__fail(err, -ESTALE, "open", "the path of the view's file leads to another file now");
+}
+
+int mv__source_borrow(struct mv__source *source, int *fd, mv_error *err)
+{
+    if (source->fd < 0)
+        return reopen(source, fd, err);
+    unsigned users = atomic_load(&source->users);
+    do {
+        if (users == 0)
+            return mv__fail(err, -EBADF, "view", "the view is detached");
+    } while (!atomic_compare_exchange_weak(&source->users, &users, users + 1));
+    *fd = source->fd;
+    return 0;
+}
+
+void mv__source_return(struct mv__source *source, int fd)
+{
+    if (fd != source->fd)
+        mv__sys.close(fd);
+    else
+        mv__source_drop(source);
+}
+
+void mv__source_drop(struct mv__source *source)
+{
+    if (source->fd >= 0 && atomic_fetch_sub(&source->users, 1) == 1)
+        mv__sys.close(source->fd);
+}
+
+int mv__source_free(struct mv__source *source)
+{
+    long r = 0;
+    /* In a child of fork the count may include the parent's calls. */
+    if (source->fd >= 0 && atomic_exchange(&source->users, 0) > 0)
+        r = mv__sys.close(source->fd);
+    if (source->directory >= 0)
+        mv__sys.close(source->directory);
+    source->directory = -1;
+    if (source->path)
+        mv__sys.release(source->path);
+    source->path = NULL;
+    return r == -EINTR ? 0 : (int)r;
+}
+
+int mv__source_open_again(struct mv__source *source, mv_error *err)
+{
+    int fd;
+    int r = mv__source_borrow(source, &fd, err);
+    if (r < 0 || fd != source->fd)
+        return r < 0 ? r : fd; /* what was borrowed is a new one already */
+    long again = open_behind(source, fd, source->writable ? O_RDWR : O_RDONLY);
+    mv__source_return(source, fd);
+    if (again < 0)
+        return mv__fail(err, (int)again, "open", "the view's file cannot be opened again: %s",
+                        mv_strerror((int)again));
+    return (int)again;
+}

@@ -1,0 +1,93 @@
+/*
+ * sys.h: what mapview needs from a system, and nothing else. A port provides
+ * one file beside sys_linux.c.
+ *
+ * Every system call, and every allocation, goes through the table mv__sys, so
+ * that a test can make any of them fail. Each entry returns what the call
+ * returns, or a negative errno: nothing here touches errno.
+ */
+#ifndef MAPVIEW_SYS_H
+#define MAPVIEW_SYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/* clang-format off */
+
+/* The list: name, parameters, arguments. The table, the calls behind it and
+ * the failing table of the tests are all made from it. An address comes back
+ * as a long, too: see mv__sys_failed. */
+#define MV__SYS_CALLS(X) \
+    X(open,              (const char *path, int flags, mode_t mode), (path, flags, mode)) \
+    X(close,             (int fd), (fd)) \
+    X(fcntl,             (int fd, int command, long argument), (fd, command, argument)) \
+    X(fstat,             (int fd, struct stat *st), (fd, st)) \
+    X(lstat,             (const char *path, struct stat *st), (path, st)) \
+    X(ioctl,             (int fd, unsigned long request, void *argument), (fd, request, argument)) \
+    X(readlink,          (const char *path, char *buf, size_t n), (path, buf, n)) \
+    X(unlink,            (const char *path), (path)) \
+    X(ftruncate,         (int fd, off_t size), (fd, size)) \
+    X(fallocate,         (int fd, int mode, off_t offset, off_t length), (fd, mode, offset, length)) \
+    X(memfd_create,      (const char *name, unsigned flags), (name, flags)) \
+    X(pipe2,             (int fds[2], int flags), (fds, flags)) \
+    X(read,              (int fd, void *buf, size_t n), (fd, buf, n)) \
+    X(write,             (int fd, const void *buf, size_t n), (fd, buf, n)) \
+    X(pread,             (int fd, void *buf, size_t n, off_t offset), (fd, buf, n, offset)) \
+    X(pwrite,            (int fd, const void *buf, size_t n, off_t offset), (fd, buf, n, offset)) \
+    X(process_vm_readv,  (pid_t pid, const struct iovec *local, unsigned long nl, const struct iovec *remote, unsigned long nr, unsigned long flags), (pid, local, nl, remote, nr, flags)) \
+    X(process_vm_writev, (pid_t pid, const struct iovec *local, unsigned long nl, const struct iovec *remote, unsigned long nr, unsigned long flags), (pid, local, nl, remote, nr, flags)) \
+    X(mmap,              (void *address, size_t n, int protection, int flags, int fd, off_t offset), (address, n, protection, flags, fd, offset)) \
+    X(munmap,            (void *address, size_t n), (address, n)) \
+    X(mprotect,          (void *address, size_t n, int protection), (address, n, protection)) \
+    X(madvise,           (void *address, size_t n, int advice), (address, n, advice)) \
+    X(mlock,             (const void *address, size_t n), (address, n)) \
+    X(munlock,           (const void *address, size_t n), (address, n)) \
+    X(msync,             (void *address, size_t n, int flags), (address, n, flags)) \
+    X(fsync,             (int fd), (fd)) \
+    X(syncfs,            (int fd), (fd)) \
+    X(sync_file_range,   (int fd, off_t offset, off_t n, unsigned flags), (fd, offset, n, flags)) \
+    X(getrlimit,         (int resource, struct rlimit *limit), (resource, limit)) \
+    X(allocate,          (size_t n), (n))
+
+/* clang-format on */
+
+struct mv__sys {
+#define MV__SYS_FIELD(name, parameters, arguments) long(*name) parameters;
+    MV__SYS_CALLS(MV__SYS_FIELD)
+#undef MV__SYS_FIELD
+    void (*release)(void *memory); /* frees what allocate gave; cannot fail */
+};
+
+/* Tests replace entries; in a release the table stays in read-only memory. */
+#ifdef MV__TESTING
+extern struct mv__sys mv__sys;
+#else
+extern const struct mv__sys mv__sys;
+#endif
+
+/* mv__sys_failed tells a negative errno from an address with its top bit set. */
+static inline bool mv__sys_failed(long result)
+{
+    return (unsigned long)result >= (unsigned long)-4095L;
+}
+
+/* mv__sys_page_size returns the size of a page in bytes, a power of two. */
+size_t mv__sys_page_size(void);
+
+/* mv__sys_device_size stores the size of the block device fd in bytes. */
+int mv__sys_device_size(int fd, uint64_t *out);
+
+/*
+ * mv__sys_process stores a number that is this process's own: a child of fork
+ * finds another one, also when it was given its parent's process number in a
+ * namespace of its own. Returns 0 or a negative errno, and after the first
+ * success in a process it does not fail any more.
+ */
+int mv__sys_process(uint64_t *out);
+
+#endif

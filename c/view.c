@@ -1,0 +1,202 @@
+/* view.c: the mapping itself: made, checked, detached, freed, asked. */
+#include "internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static long map(const struct mv__geometry *g, const mv_options *o, int fd)
+{
+    int protection = PROT_READ | ((o->flags & MV_OPEN_WRITE) ? PROT_WRITE : 0);
+    int flags = (o->flags & MV_OPEN_PRIVATE) ? MAP_PRIVATE : MAP_SHARED;
+    if (fd < 0)
+        flags |= MAP_ANONYMOUS;
+    /* Reserved addresses shall not count as memory. The mapping goes past the
+     * end of the file on purpose: growth then needs no new mapping, and what
+     * a shrink takes away faults by itself. */
+    flags |= MAP_NORESERVE;
+    off_t start = fd < 0 ? 0 : (off_t)(g->offset - g->lead);
+    return mv__sys.mmap(NULL, g->mapped, protection, flags, fd, start);
+}
+
+static void advise_at_open(unsigned char *base, size_t mapped, uint64_t flags)
+{
+    /* Only hints: a kernel without madvise still gives a right view. */
+    if (flags & MV_OPEN_RANDOM)
+        mv__sys.madvise(base, mapped, MADV_RANDOM);
+    if (flags & MV_OPEN_SEQUENTIAL)
+        mv__sys.madvise(base, mapped, MADV_SEQUENTIAL);
+}
+
+int mv__view_new(const struct mv__geometry *g, const mv_options *o, int fd, mv_view **out, mv_error *err)
+{
+    assert(g->size <= g->limit && g->limit <= g->mapped - g->lead);
+    uint64_t process;
+    int r = mv__sys_process(&process);
+    if (r < 0)
+        return mv__fail_call(err, r, "mmap");
+    long memory = mv__sys.allocate(sizeof(mv_view));
+    if (memory <= 0)
+        return mv__fail_call(err, -ENOMEM, "allocate");
+    long base = map(g, o, fd);
+    if (mv__sys_failed(base)) {
+        mv__sys.release((void *)memory);
+        return mv__fail(err, (int)base, "mmap", "%zu bytes cannot be mapped: %s", g->mapped,
+                        mv_strerror((int)base));
+    }
+    mv_view *view = (mv_view *)memory;
+    view->base = (unsigned char *)base;
+    view->data = view->base + g->lead;
+    view->geometry = *g;
+    view->flags = o->flags;
+    view->writable = o->flags & MV_OPEN_WRITE;
+    view->shared = !(o->flags & MV_OPEN_PRIVATE);
+    view->page = mv__sys_page_size();
+    view->length_asked = o->length;
+    view->process = process;
+    view->source.fd = view->source.directory = view->source.given = -1;
+    atomic_init(&view->size, g->size);
+    pthread_mutex_init(&view->shape_lock, NULL);
+    pthread_mutex_init(&view->sync_lock, NULL);
+    advise_at_open(view->base, g->mapped, o->flags);
+    *out = view;
+    return 0;
+}
+
+int mv__view_free(mv_view *view)
+{
+    long r = mv__sys.munmap(view->base, view->geometry.mapped);
+    mv__sys.release(view); /* no destroy: in a child of fork the mutexes may be held */
+    return (int)r;
+}
+
+int mv__view_live(const mv_view *view, uint64_t *size, mv_error *err)
+{
+    if (mv__error_usable(err) < 0)
+        return -EINVAL;
+    if (!view)
+        return mv__fail(err, -EINVAL, "view", "the view is NULL");
+    *size = atomic_load_explicit(&view->size, memory_order_acquire);
+    if (*size == MV__DETACHED)
+        return mv__fail(err, -EBADF, "view", "the view is detached");
+    return 0;
+}
+
+int mv__view_own(const mv_view *view, mv_error *err)
+{
+    if (mv__error_usable(err) < 0)
+        return -EINVAL;
+    if (!view)
+        return mv__fail(err, -EINVAL, "view", "the view is NULL");
+    uint64_t process;
+    int r = mv__sys_process(&process);
+    if (r < 0)
+        return mv__fail_call(err, r, "mmap");
+    if (process != view->process)
+        return mv__fail(err, -ECHILD, "fork", "the view belongs to the parent of this process");
+    return 0;
+}
+
+int mv__view_enter(const mv_view *view, mv_error *err)
+{
+    uint64_t size;
+    int r = mv__view_own(view, err);
+    return r < 0 ? r : mv__view_live(view, &size, err);
+}
+
+int mv__view_span(const mv_view *view, uint64_t off, uint64_t len, struct mv__span *out, mv_error *err)
+{
+    uint64_t size = 0;
+    int r = mv__view_live(view, &size, err);
+    if (r < 0)
+        return r;
+    if (off > size || (len != MV_TO_END && len > size - off))
+        return mv__fail_at(err, -EINVAL, (struct mv__place){off, len, 0}, "range",
+                           "the range from %" PRIu64 " leaves the view of %" PRIu64 " bytes", off, size);
+    *out = (struct mv__span){off, len == MV_TO_END ? size - off : len};
+    return 0;
+}
+
+unsigned char *mv__view_pages(const mv_view *view, struct mv__span span, size_t *bytes)
+{
+    uint64_t mask = view->page - 1;
+    uint64_t first = view->geometry.lead + span.offset;
+    uint64_t end = (first + span.length + mask) & ~mask;
+    first &= ~mask;
+    assert(end <= view->geometry.mapped);
+    *bytes = (size_t)(end - first);
+    return view->base + first;
+}
+
+int mv__view_detach(mv_view *view, mv_error *err)
+{
+    /* No access is left; the addresses stay taken, and the file is let go. */
+    long r = mv__sys.mmap(view->base, view->geometry.mapped, PROT_NONE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    if (mv__sys_failed(r)) /* at the limit of mappings: at least end the access */
+        r = mv__sys.mprotect(view->base, view->geometry.mapped, PROT_NONE);
+    return mv__sys_failed(r) ? mv__fail_call(err, (int)r, "mprotect") : 0;
+}
+
+void *mv_data(const mv_view *view)
+{
+    return view ? view->data : NULL;
+}
+
+uint64_t mv_size(const mv_view *view)
+{
+    uint64_t size = view ? atomic_load_explicit(&view->size, memory_order_acquire) : 0;
+    return size == MV__DETACHED ? 0 : size;
+}
+
+static uint64_t file_length_now(const mv_view *view)
+{
+    struct mv__source *source = (struct mv__source *)&view->source; /* its counter is atomic */
+    uint64_t length = UINT64_MAX;
+    int fd;
+    if (mv__source_borrow(source, &fd, NULL) < 0)
+        return UINT64_MAX;
+    if (mv__source_length(source, fd, &length, NULL) < 0)
+        length = UINT64_MAX;
+    mv__source_return(source, fd);
+    return length;
+}
+
+static void stat_failure(const mv_view *view, mv_info *info)
+{
+    pthread_mutex_t *lock = (pthread_mutex_t *)&view->sync_lock;
+    pthread_mutex_lock(lock);
+    if (view->failure.code < 0)
+        info->state |= MV_STATE_FAILED;
+    info->failure = view->failure.code;
+    info->failure_offset = view->failure.offset;
+    info->failure_length = view->failure.length;
+    pthread_mutex_unlock(lock);
+}
+
+int mv_stat(const mv_view *view, mv_info *info, mv_error *err)
+{
+    int r = mv__view_enter(view, err);
+    if (r < 0)
+        return r;
+    if (!info || info->size < sizeof(mv_info))
+        return mv__fail(err, -EINVAL, "info", "info is NULL, or its size less than sizeof(mv_info)");
+    const struct mv__source *source = &view->source;
+    mv_info now = MV_INFO_INIT;
+    now.size = info->size; /* stays what the caller said */
+    now.page_size = (uint32_t)view->page;
+    now.flags = view->flags;
+    now.state = (source->shared_description ? MV_STATE_SHARED_DESCRIPTION : 0) |
+                (source->fd >= 0 ? MV_STATE_DESCRIPTOR : 0) | (source->created ? MV_STATE_CREATED : 0);
+    now.offset = view->geometry.offset;
+    now.length = mv_size(view);
+    now.reserved = view->geometry.limit;
+    now.file_size = file_length_now(view);
+    now.device = source->device;
+    now.inode = source->inode;
+    stat_failure(view, &now);
+    memcpy(info, &now, sizeof now);
+    return 0;
+}

@@ -1,0 +1,3 @@
+module example.com/mapview
+
+go 1.24

@@ -1,0 +1,450 @@
+/*
+ * mapview.h: files and memory as plain memory, for reading and writing.
+ *
+ * A view shows a file, a part of one, or memory that has no file, at one
+ * address that never changes until mv_close. It can be read and written
+ * through mv_data like any memory, or through mv_read and mv_write, which
+ * turn every fault into an error.
+ *
+ * What mapview promises
+ *
+ *   - A fault under mv_read, mv_write, mv_probe or mv_prefault is a returned
+ *     error that names the first bad byte and its cause. Through the raw
+ *     pointer of mv_data a fault is what it always was: SIGBUS or SIGSEGV.
+ *   - A successful mv_sync means that the bytes are on the medium. After a
+ *     failed one the view fails for good: no later sync can claim success.
+ *   - A view never moves. It grows inside address space reserved at open.
+ *   - mv_detach may be called at any time, beside any call.
+ *
+ * What it cannot promise
+ *
+ *   - When somebody else cuts a file to a length inside a page, the bytes
+ *     from the new end to the end of that page read as zero and what is
+ *     stored there is lost, without a fault. mv_sync and mv_probe compare the
+ *     file's length and say so; a file that was cut and grown back in between
+ *     cannot be told from one that was not.
+ *   - A file whose blocks are shared with another (a reflink) or not yet
+ *     there (a hole) can run out of space at a store.
+ *   - Closing any descriptor of a file drops the classic fcntl locks that
+ *     this process holds on it: that is POSIX, and it holds for the ones that
+ *     mapview closes, too, at open, mv_refresh and mv_close.
+ *
+ * Conventions
+ *
+ *   Results    0 or a count, or a negative errno. Nothing is kept in errno or
+ *              in thread-local state.
+ *   Errors     Every call that can fail takes an mv_error, or NULL. A call
+ *              that fails fills it; one that succeeds leaves it alone.
+ *   Structs    A struct begins with its own size, which the _INIT macro sets.
+ *              A smaller size than this header's first release is -EINVAL. In
+ *              a struct that is read, a larger one whose unknown tail is not
+ *              zero is -E2BIG; a struct that is written is filled up to the
+ *              smaller of the two sizes.
+ *   Flags      Unknown ones are -EINVAL.
+ *   Ranges     off and len count bytes from the first byte of the view and
+ *              need not be aligned. len MV_TO_END means up to the end. A
+ *              range that leaves the view is -EINVAL, but for mv_read and
+ *              mv_write, which come back short. len 0 does nothing.
+ *   Threads    Any call may run beside any other on the same view, mv_close
+ *              excepted. mv_resize, mv_refresh, mv_protect and mv_detach take
+ *              turns on one mutex. mv_read and mv_write take none.
+ *   Fork       In a child only mv_data, mv_size, mv_read, mv_write and
+ *              mv_close work on a view that the parent opened; the rest return
+ *              -ECHILD. A view that the child opens is like any other.
+ *   Signals    No call is async-signal-safe, but mv_data and mv_size.
+ *   Silence    The library never aborts, prints, starts a thread, installs a
+ *              signal handler or reads the environment.
+ *
+ * Errors that every call may return: -EINVAL (a bad argument; the text says
+ * which), -EBADF (the view is detached), -ECHILD (see Fork). The others stand
+ * at each call.
+ */
+#ifndef MAPVIEW_H
+#define MAPVIEW_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MV_VERSION_MAJOR 0
+#define MV_VERSION_MINOR 1
+#define MV_VERSION_PATCH 0
+
+/* What the shared library exports. Define it as nothing to link mapview into
+ * a library of your own without exporting it again. */
+#ifndef MV_API
+#define MV_API __attribute__((visibility("default")))
+#endif
+
+/* The file ends before this byte: somebody has cut it. Returned negative, like
+ * an errno; Linux numbers its own up to 133. */
+#define MV_ETRUNCATED 1001
+
+/* A length: everything from the offset to the end of the view. */
+#define MV_TO_END UINT64_MAX
+
+/* An mv_view is one open view. It must be closed with mv_close. */
+typedef struct mv_view mv_view;
+
+/* An mv_error says what went wrong, where and why. Set it to MV_ERROR_INIT
+ * once; it may be used for any number of calls, by one thread at a time. */
+typedef struct mv_error {
+    uint32_t size;   /* sizeof(mv_error), set by MV_ERROR_INIT */
+    int32_t code;    /* what the call returned: a negative errno */
+    uint64_t offset; /* the first byte of the view concerned, where one is */
+    uint64_t length; /* how many bytes from there are concerned; 0: unknown */
+    uint64_t done;   /* bytes that were finished before the failure */
+    char op[24];     /* the check or the system call that failed */
+    char text[160];  /* one sentence for a person, without a newline */
+} mv_error;
+
+#define MV_ERROR_INIT {sizeof(mv_error), 0, 0, 0, 0, {0}, {0}}
+
+/* Flags of mv_options. */
+#define MV_OPEN_WRITE ((uint64_t)1 << 0)       /* the view can be written */
+#define MV_OPEN_PRIVATE ((uint64_t)1 << 1)     /* copy on write: stores never reach the file */
+#define MV_OPEN_CREATE ((uint64_t)1 << 2)      /* make the file if it is not there */
+#define MV_OPEN_EXCLUSIVE ((uint64_t)1 << 3)   /* with CREATE: -EEXIST if it is there */
+#define MV_OPEN_TRUNCATE ((uint64_t)1 << 4)    /* empty the file first; needs WRITE */
+#define MV_OPEN_RANDOM ((uint64_t)1 << 5)      /* access will jump: no read-ahead */
+#define MV_OPEN_SEQUENTIAL ((uint64_t)1 << 6)  /* access will run forward: much read-ahead */
+#define MV_OPEN_DEVICE ((uint64_t)1 << 7)      /* the file may be a device; length must be given */
+#define MV_OPEN_NOFOLLOW ((uint64_t)1 << 8)    /* -ELOOP if the last part of path is a symlink */
+#define MV_OPEN_SHARE_DESCRIPTION ((uint64_t)1 << 9) /* see mv_open_fd */
+
+/* An mv_options says what to show and how. MV_OPTIONS_INIT asks for a
+ * read-only shared view of the whole file, and so does NULL. */
+typedef struct mv_options {
+    uint32_t size;      /* sizeof(mv_options), set by MV_OPTIONS_INIT */
+    uint32_t mode;      /* permission bits of a created file, less the umask; 0 means 0600 */
+    uint64_t flags;     /* MV_OPEN_ bits */
+    uint64_t offset;    /* the first byte of the file to show, of any alignment */
+    uint64_t length;    /* how many bytes to show; 0: up to the end of the file */
+    uint64_t file_size; /* make the file at least this long and allocate its blocks; 0: leave it */
+    uint64_t reserve;   /* address space to keep, in bytes, rounded up to pages; 0: what is shown */
+} mv_options;
+
+#define MV_OPTIONS_INIT {sizeof(mv_options), 0, 0, 0, 0, 0, 0}
+
+/*
+ * mv_open opens the file at path and stores a view of it in *out (NULL when it
+ * fails).
+ *
+ * Without flags the view is read-only and shared: it shows what others write.
+ * With MV_OPEN_WRITE its stores reach the file, and with MV_OPEN_WRITE and
+ * MV_OPEN_PRIVATE they stay in this process; then the file is only read.
+ *
+ * An empty file is a view of size 0, with a non-NULL mv_data. With reserve
+ * the view can grow to that size by mv_resize, or follow a growing file by
+ * mv_refresh, without ever moving; reserved addresses cost no memory.
+ *
+ * file_size gives the file real blocks for its first file_size bytes, so that
+ * a full disk is -ENOSPC here and not a fault at a later store. Where the file
+ * system cannot allocate ahead, the file is only made long enough and mv_has
+ * MV_HAS_ALLOCATE says 0. It needs a shared MV_OPEN_WRITE view.
+ *
+ * A file that this call created under MV_OPEN_EXCLUSIVE is removed again when
+ * the call fails. One that it created without is left, since another process
+ * may already use it. MV_OPEN_TRUNCATE takes effect when all else has
+ * succeeded but the allocation of file_size.
+ *
+ * A read-only or private view keeps no descriptor: when it needs the file
+ * again (mv_refresh, mv_probe, the cause of a fault) it opens the path that
+ * the file had, and answers -ESTALE if another file is there now. Only a file
+ * that has no name (unlinked, a memfd) is kept open.
+ *
+ * Errors: those of open(2), fstat(2), mmap(2), and
+ *   -EACCES     no permission, or a write view of a file that may only be read
+ *   -EISDIR     path is a directory
+ *   -ENODEV     not a regular file (a FIFO, a socket, a device without
+ *               MV_OPEN_DEVICE), or one that cannot be mapped (as in /proc)
+ *   -ENXIO      path is a socket
+ *   -EINVAL     contradictory flags, or an offset or length past the end
+ *   -EOVERFLOW  offset plus length, reserve or file_size leaves 63 bits
+ *   -ENOMEM     no address space left (RLIMIT_AS, vm.max_map_count, or more
+ *               than the processor can address)
+ *   -EFBIG      file_size is over RLIMIT_FSIZE (no signal is raised)
+ *   -ENOSPC, -EDQUOT  no room for file_size
+ *   -MV_ETRUNCATED  the file was cut while it was being opened
+ */
+MV_API int mv_open(const char *path, const mv_options *options, mv_view **out, mv_error *err);
+
+/*
+ * mv_open_fd is mv_open for a file that is open already. fd stays the
+ * caller's, who may close it at once. MV_OPEN_CREATE, _EXCLUSIVE and _NOFOLLOW
+ * are refused.
+ *
+ * A shared write view needs an open file description of its own, so that
+ * nobody else's fsync can consume the error of its sync. It is opened anew
+ * through /proc/self/fd. Where that is refused (no permission any more, an
+ * O_TMPFILE, no /proc) the call fails with that errno, unless
+ * MV_OPEN_SHARE_DESCRIPTION accepts to share the caller's; mv_stat then shows
+ * MV_STATE_SHARED_DESCRIPTION.
+ *
+ * Errors: as mv_open, and
+ *   -EBADF   fd is not open, or was opened with O_PATH
+ *   -EACCES  fd was opened O_WRONLY, or O_RDONLY for a shared write view
+ *   -EINVAL  fd was opened with O_APPEND for a shared write view
+ */
+MV_API int mv_open_fd(int fd, const mv_options *options, mv_view **out, mv_error *err);
+
+/*
+ * mv_anonymous makes a writable view of size bytes of zeros that belong to no
+ * named file. Memory is taken at first touch, so size may exceed it.
+ *
+ * The memory is shared with children of fork and can grow up to reserve. With
+ * MV_OPEN_PRIVATE a child gets a copy, and the view cannot grow. Of the other
+ * flags only _WRITE (implied), _RANDOM and _SEQUENTIAL are allowed, of the
+ * other options only reserve (not with MV_OPEN_PRIVATE).
+ *
+ * Errors: -ENOMEM, -EMFILE, -ENFILE, -EOVERFLOW.
+ */
+MV_API int mv_anonymous(uint64_t size, const mv_options *options, mv_view **out, mv_error *err);
+
+/*
+ * mv_detach ends all access, for good. The address stays taken: every later
+ * access through a raw pointer faults, every later call but mv_detach,
+ * mv_data, mv_size and mv_close returns -EBADF, and a call that is running
+ * finishes as it can or returns -EBADF. Dirty bytes are not synced. The view
+ * must still be closed with mv_close.
+ *
+ * It may be called at any time, by any thread, any number of times. Returns 0,
+ * or the sync failure that the view holds (see mv_sync); the view is detached
+ * all the same.
+ */
+MV_API int mv_detach(mv_view *view, mv_error *err);
+
+/*
+ * mv_close frees the view and its address. It is the last call, made once,
+ * while no other call runs on the view. NULL is fine. Bytes that were not
+ * synced are written by the kernel in its own time.
+ *
+ * Returns 0, the sync failure that the view holds, or what close(2) reported;
+ * the view is gone in each case.
+ */
+MV_API int mv_close(mv_view *view, mv_error *err);
+
+/* mv_data returns the address of the first byte: the same one until mv_close,
+ * NULL for a NULL view. Bytes from mv_size on must not be touched. */
+MV_API void *mv_data(const mv_view *view);
+
+/* mv_size returns the size of the view in bytes: 0 when it is detached or
+ * NULL. What the size covers can be accessed by the thread that has read it. */
+MV_API uint64_t mv_size(const mv_view *view);
+
+/*
+ * mv_read copies n bytes from the view, starting at off, into buf. It returns
+ * how many bytes it copied, which is less than n only where the view ends (0
+ * from its end on), or a negative errno; then err->done bytes were copied and
+ * err->offset is the first that failed.
+ *
+ * Errors:
+ *   -MV_ETRUNCATED  somebody has cut the file before this byte
+ *   -EIO            the device failed, or the cause cannot be found out
+ *   -EACCES         the bytes were made inaccessible by mv_protect
+ *   -EFAULT         buf is not the caller's to write to
+ */
+MV_API int64_t mv_read(mv_view *view, void *buf, uint64_t n, uint64_t off, mv_error *err);
+
+/*
+ * mv_write copies n bytes from buf into the view, starting at off. It never
+ * grows the view: it returns how many bytes it copied, which is less than n
+ * only where the view ends (0 from its end on), or a negative errno as
+ * mv_read does. The bytes are durable after mv_sync.
+ *
+ * Errors: as mv_read, and
+ *   -EACCES           the view is read-only, or made so by mv_protect
+ *   -ENOSPC, -EDQUOT  no room for a hole or a shared block
+ */
+MV_API int64_t mv_write(mv_view *view, const void *buf, uint64_t n, uint64_t off, mv_error *err);
+
+/* Kinds of access, for mv_probe, mv_prefault and mv_protect. */
+#define MV_READ 1U
+#define MV_WRITE 2U
+
+/*
+ * mv_probe tells whether every byte of the range can be accessed now, in the
+ * ways of access (MV_READ, MV_WRITE or both). It returns 0, or the cause at the
+ * first byte that cannot, which is err->offset: an error of mv_read or
+ * mv_write. Nothing is promised of the next moment.
+ *
+ * The pages are brought in as mv_prefault does; MV_WRITE gives holes their
+ * blocks and private pages their copies, and marks shared pages dirty. Bytes
+ * past a new end of the file are -MV_ETRUNCATED even where they do not fault.
+ *
+ * Errors: also -EOPNOTSUPP (a kernel before Linux 5.14), and those of opening
+ * the file again (see mv_open) when a read-only view has to.
+ */
+MV_API int mv_probe(mv_view *view, uint64_t off, uint64_t len, uint32_t access, mv_error *err);
+
+/* Levels of mv_sync. */
+#define MV_SYNC_START 1U /* begin to write the range, wait for nothing, promise nothing */
+#define MV_SYNC_DATA 2U  /* the range, and what is needed to read it back, is on the medium */
+#define MV_SYNC_FULL 3U  /* also the whole file's metadata, and the name of a file that mv_open created */
+
+/*
+ * mv_sync writes what was stored in the range to the medium. On success it is
+ * there, as far as the level says; memory and tmpfs have no medium.
+ *
+ * The first failure of the kernel is kept: every later mv_sync on the view
+ * returns it with its offset, length and op, whatever the range, since the
+ * kernel may have dropped the bytes and would report success the next time.
+ * The view can still be read and written. Open it anew to start over, and
+ * write the bytes again.
+ *
+ * A view that reaches past the file's present end is -MV_ETRUNCATED: bytes of
+ * the range were lost when somebody cut the file. That is not kept: it is
+ * asked each time.
+ *
+ * Errors: -EIO, -ENOSPC, -EDQUOT and what else fsync(2) reports, -EINVAL on a
+ * private view, -EOPNOTSUPP (a device that cannot), -MV_ETRUNCATED, and those of opening the file again (see
+ * mv_open) on a read-only view.
+ */
+MV_API int mv_sync(mv_view *view, uint64_t off, uint64_t len, uint32_t level, mv_error *err);
+
+/*
+ * mv_resize makes the view size bytes long, and the file offset+size. Growing
+ * allocates real blocks and reads as zeros; nothing moves and no reader waits.
+ * When it fails, view and file are as before. Only a shared write view that
+ * was opened up to the end of its file (length 0), or growable memory, can be
+ * resized. Memory is taken at first touch, not here.
+ *
+ * When shrinking, an access past the new end through a raw pointer faults; a
+ * running mv_read comes back short or with -MV_ETRUNCATED.
+ *
+ * Errors:
+ *   -ENOMEM         size is over the reservation; open with a larger reserve
+ *   -EACCES         the view is read-only
+ *   -EINVAL         a private or fixed-length view, or one of a device
+ *   -EBUSY          shrinking a file that somebody else has made longer
+ *   -MV_ETRUNCATED  somebody has cut the file; mv_refresh adopts that
+ *   -EFBIG          over RLIMIT_FSIZE, or more than the file system can hold
+ *   -EOVERFLOW      offset plus size leaves 63 bits
+ *   -ENOSPC, -EDQUOT, -EIO, -EPERM (a sealed memfd)
+ */
+MV_API int mv_resize(mv_view *view, uint64_t size, mv_error *err);
+
+/*
+ * mv_refresh makes the size of the view follow the file's present length: up
+ * to the end for a view opened to the end, and never over the length asked
+ * for otherwise. Private memory and devices stay as they are.
+ *
+ * Errors: -ENOMEM (the file is longer than the reservation; the view stays as
+ * it was), and those of opening the file again (see mv_open).
+ */
+MV_API int mv_refresh(mv_view *view, mv_error *err);
+
+/* Advice for mv_advise. It holds for whole pages, those at the edges included. */
+#define MV_ADVICE_NORMAL 0U     /* the kernel's own judgement */
+#define MV_ADVICE_RANDOM 1U     /* no read-ahead */
+#define MV_ADVICE_SEQUENTIAL 2U /* much read-ahead */
+#define MV_ADVICE_WILLNEED 3U   /* begin to read the range in, wait for nothing */
+#define MV_ADVICE_COLD 4U       /* reclaim these pages first */
+#define MV_ADVICE_PAGEOUT 5U    /* reclaim these pages now */
+#define MV_ADVICE_HUGE 6U       /* use huge pages where it can be done */
+#define MV_ADVICE_NOHUGE 7U     /* do not */
+
+/* mv_advise tells the kernel how the range will be used. No advice changes
+ * what the view shows. Errors: -EOPNOTSUPP (the kernel does not know it). */
+MV_API int mv_advise(mv_view *view, uint64_t off, uint64_t len, uint32_t what, mv_error *err);
+
+/*
+ * mv_prefault brings the range into memory and its pages into the page table,
+ * so that a first access does not stop at a fault. what is MV_READ, or
+ * MV_WRITE (with or without MV_READ), which also gives holes their blocks and
+ * private pages their copies, and marks shared pages dirty.
+ *
+ * Errors: as mv_write, the first bad byte in err->offset; -ENOMEM; -EOPNOTSUPP
+ * (a kernel before Linux 5.14).
+ */
+MV_API int mv_prefault(mv_view *view, uint64_t off, uint64_t len, uint32_t what, mv_error *err);
+
+/*
+ * mv_discard gives the storage of the range back. On a shared write view the
+ * bytes read as zero afterwards, in the file too, and a later store may find
+ * no room (mv_resize's blocks are gone). On a private view the process drops
+ * its own copies: the bytes are the file's again, or zero if there is no file.
+ *
+ * Errors: -EACCES (a read-only view), -EOPNOTSUPP (the file system cannot),
+ * -ENODEV (a device), -EIO, -EPERM (a sealed memfd).
+ */
+MV_API int mv_discard(mv_view *view, uint64_t off, uint64_t len, mv_error *err);
+
+/*
+ * mv_pin keeps the pages of the range in memory until mv_unpin or mv_close.
+ * Pins do not nest. Errors: -ENOMEM (over RLIMIT_MEMLOCK), -EPERM (that limit
+ * is 0), -EAGAIN (some pages could not be read).
+ */
+MV_API int mv_pin(mv_view *view, uint64_t off, uint64_t len, mv_error *err);
+MV_API int mv_unpin(mv_view *view, uint64_t off, uint64_t len, mv_error *err);
+
+/*
+ * mv_protect sets how the pages of the range, those at the edges included, may
+ * be accessed: what is 0 (not at all), MV_READ, or MV_READ|MV_WRITE; MV_WRITE
+ * alone is the same as both. mv_read and mv_write then return -EACCES where
+ * they may not go. Errors: -EACCES (write access to a read-only view), -ENOMEM
+ * (the ranges are too many).
+ */
+MV_API int mv_protect(mv_view *view, uint64_t off, uint64_t len, uint32_t what, mv_error *err);
+
+/* Bits of mv_info.state. */
+#define MV_STATE_FAILED ((uint64_t)1 << 0)             /* a sync has failed: see failure */
+#define MV_STATE_SHARED_DESCRIPTION ((uint64_t)1 << 1) /* see mv_open_fd */
+#define MV_STATE_DESCRIPTOR ((uint64_t)1 << 2)         /* the view keeps a descriptor */
+#define MV_STATE_CREATED ((uint64_t)1 << 3)            /* mv_open created the file */
+
+/* An mv_info is what mv_stat tells. */
+typedef struct mv_info {
+    uint32_t size;           /* sizeof(mv_info), set by MV_INFO_INIT */
+    uint32_t page_size;      /* of this machine, in bytes */
+    uint64_t flags;          /* the MV_OPEN_ bits that the view was opened with */
+    uint64_t state;          /* MV_STATE_ bits */
+    uint64_t offset;         /* where in the file the view begins */
+    uint64_t length;         /* mv_size */
+    uint64_t reserved;       /* the largest size that the view can have */
+    uint64_t file_size;      /* the file's length now; UINT64_MAX when it cannot be found out */
+    uint64_t device, inode;  /* which file it is; 0 for private memory */
+    int64_t failure;         /* the failed sync's negative errno, or 0 */
+    uint64_t failure_offset; /* and its range */
+    uint64_t failure_length;
+} mv_info;
+
+#define MV_INFO_INIT {sizeof(mv_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/* mv_stat fills *info. It returns 0 or one of the errors that every call has. */
+MV_API int mv_stat(const mv_view *view, mv_info *info, mv_error *err);
+
+/* Capabilities, for mv_has. */
+#define MV_HAS_POPULATE 1U        /* mv_probe and mv_prefault work */
+#define MV_HAS_KERNEL_COPY 2U     /* mv_read and mv_write need one system call (else several) */
+#define MV_HAS_ALLOCATE 3U        /* growing allocates real blocks; 0 once the file system has refused */
+#define MV_HAS_OWN_DESCRIPTION 4U /* nobody else can consume the errors of a sync; 0 without a view */
+#define MV_HAS_RESIZE 5U          /* mv_resize is for views like this; 0 without a view */
+
+/* mv_has returns 1 if the view, or the kernel alone when view is NULL, has the
+ * capability, 0 if not or if it is unknown, -EBADF or -ECHILD. */
+MV_API int mv_has(const mv_view *view, uint32_t capability);
+
+/* mv_fd returns a new descriptor of the view's file, close-on-exec, with an
+ * open file description of its own: for passing memory of mv_anonymous to
+ * another process, or for calls that mapview does not have. It is the
+ * caller's, to be closed with close(2). It can be written through if the view
+ * is a shared write view. Errors: -ENODEV (private memory has none), and those
+ * of opening the file again (see mv_open and mv_open_fd). */
+MV_API int mv_fd(mv_view *view, mv_error *err);
+
+/* mv_strerror returns one sentence for a code, which may be negative or
+ * positive: a constant string. */
+MV_API const char *mv_strerror(int code);
+
+/* mv_version returns the version of the library that runs: "0.1.0". */
+MV_API const char *mv_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
