@@ -13,30 +13,35 @@
 #endif
 
 /* The checks that the calls of this file have in common. */
-static int enter_span(const mv_view *view, uint64_t off, uint64_t len, struct mv__span *span, mv_error *err)
+static int enter_span(const mv_view *view, uint64_t off, uint64_t len, struct mv__span *span,
+                      mv_error *err)
 {
     int r = mv__view_enter(view, err);
-    return r < 0 ? r : mv__view_span(view, off, len, span, err);
+    return r != 0 ? r : mv__view_span(view, off, len, span, err);
 }
 
 static int fail_span(mv_error *err, long code, struct mv__span span, const char *op)
 {
-    return mv__fail_at(err, (int)code, (struct mv__place){span.offset, span.length, 0}, op, "%s failed: %s", op,
-                       mv_strerror((int)code));
+    return mv__fail_at(err, (int)code, (struct mv__place){span.offset, span.length, 0}, op,
+                       "%s failed: %s", op, mv_strerror((int)code));
 }
 
 static const int kernel_advice[] = {
-    [MV_ADVICE_NORMAL] = MADV_NORMAL,         [MV_ADVICE_RANDOM] = MADV_RANDOM,
-    [MV_ADVICE_SEQUENTIAL] = MADV_SEQUENTIAL, [MV_ADVICE_WILLNEED] = MADV_WILLNEED,
-    [MV_ADVICE_COLD] = MADV_COLD,             [MV_ADVICE_PAGEOUT] = MADV_PAGEOUT,
-    [MV_ADVICE_HUGE] = MADV_HUGEPAGE,         [MV_ADVICE_NOHUGE] = MADV_NOHUGEPAGE,
+    [MV_ADVICE_NORMAL] = MADV_NORMAL,
+    [MV_ADVICE_RANDOM] = MADV_RANDOM,
+    [MV_ADVICE_SEQUENTIAL] = MADV_SEQUENTIAL,
+    [MV_ADVICE_WILLNEED] = MADV_WILLNEED,
+    [MV_ADVICE_COLD] = MADV_COLD,
+    [MV_ADVICE_PAGEOUT] = MADV_PAGEOUT,
+    [MV_ADVICE_HUGE] = MADV_HUGEPAGE,
+    [MV_ADVICE_NOHUGE] = MADV_NOHUGEPAGE,
 };
 
 int mv_advise(mv_view *view, uint64_t off, uint64_t len, uint32_t what, mv_error *err)
 {
     struct mv__span span;
     int r = enter_span(view, off, len, &span, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (what >= sizeof kernel_advice / sizeof kernel_advice[0])
         return mv__fail(err, -EINVAL, "advise", "%" PRIu32 " is no MV_ADVICE_ value", what);
@@ -52,7 +57,7 @@ int mv_pin(mv_view *view, uint64_t off, uint64_t len, mv_error *err)
 {
     struct mv__span span;
     int r = enter_span(view, off, len, &span, err);
-    if (r < 0 || span.length == 0)
+    if (r != 0 || span.length == 0)
         return r;
     size_t n;
     unsigned char *start = mv__view_pages(view, span, &n);
@@ -67,7 +72,7 @@ int mv_unpin(mv_view *view, uint64_t off, uint64_t len, mv_error *err)
 {
     struct mv__span span;
     int r = enter_span(view, off, len, &span, err);
-    if (r < 0 || span.length == 0)
+    if (r != 0 || span.length == 0)
         return r;
     size_t n;
     unsigned char *start = mv__view_pages(view, span, &n);
@@ -86,7 +91,7 @@ int mv_protect(mv_view *view, uint64_t off, uint64_t len, uint32_t what, mv_erro
 {
     struct mv__span span;
     int r = mv__view_enter(view, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (what & ~(MV_READ | MV_WRITE))
         return mv__fail(err, -EINVAL, "protect", "what is 0, MV_READ, or MV_READ with MV_WRITE");
@@ -109,7 +114,7 @@ static int discard_shared(mv_view *view, struct mv__span span, mv_error *err)
 {
     int fd;
     int r = mv__source_borrow(&view->source, &fd, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     long done;
     do
@@ -130,7 +135,8 @@ static int restore_edge(mv_view *view, struct mv__span edge, int fd, mv_error *e
         uint64_t left = edge.length - done;
         size_t step = left < sizeof zeros ? (size_t)left : sizeof zeros;
         if (fd >= 0) {
-            r = mv__sys.pread(fd, at + done, (size_t)left, (off_t)(view->geometry.offset + edge.offset + done));
+            r = mv__sys.pread(fd, at + done, (size_t)left,
+                              (off_t)(view->geometry.offset + edge.offset + done));
             if (r == 0) /* somebody has cut the file: there is nothing to restore */
                 break;
             step = (size_t)r;
@@ -156,7 +162,7 @@ static int discard_private(mv_view *view, struct mv__span span, int fd, mv_error
     int r = restore_edge(view, (struct mv__span){span.offset, first - span.offset}, fd, err);
     if (r == 0)
         r = restore_edge(view, (struct mv__span){last, end - last}, fd, err);
-    if (r < 0 || first == last)
+    if (r != 0 || first == last)
         return r;
     long done = mv__sys.madvise(view->data + first, (size_t)(last - first), MADV_DONTNEED);
     return done < 0 ? fail_span(err, done, (struct mv__span){first, last - first}, "madvise") : 0;
@@ -166,7 +172,7 @@ int mv_discard(mv_view *view, uint64_t off, uint64_t len, mv_error *err)
 {
     struct mv__span span;
     int r = enter_span(view, off, len, &span, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (!view->writable)
         return mv__fail(err, -EACCES, "discard", "the view is read-only");
@@ -178,7 +184,7 @@ int mv_discard(mv_view *view, uint64_t off, uint64_t len, mv_error *err)
     r = mv__source_borrow(&view->source, &fd, err);
     if (r == -ENODEV) /* private memory */
         return discard_private(view, span, -1, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     r = discard_private(view, span, fd, err);
     mv__source_return(&view->source, fd);

@@ -52,7 +52,8 @@ static bool view_can(const mv_view *view, uint32_t capability)
 {
     switch (capability) {
     case MV_HAS_ALLOCATE:
-        return !atomic_load(&view->allocation_refused) && !view->source.is_memory && view->source.is_file;
+        return !atomic_load(&view->allocation_refused) && !view->source.is_memory &&
+               view->source.is_file;
     case MV_HAS_OWN_DESCRIPTION:
         return view->source.writable && !view->source.shared_description;
     case MV_HAS_RESIZE:

@@ -72,11 +72,13 @@ static int touch(const mv_view *view, const struct mv__fault *f, mv_error *err)
     case -EFAULT:
         return r;
     case -EINVAL:
-        return mv__fail_at(err, -EACCES, place_of(f), "protect", "the bytes are protected against this access");
+        return mv__fail_at(err, -EACCES, place_of(f), "protect",
+                           "the bytes are protected against this access");
     case -EHWPOISON:
         return mv__fail_at(err, -EIO, place_of(f), "madvise", "the memory of this page is broken");
     default:
-        return mv__fail_at(err, r, place_of(f), "madvise", "the page cannot be touched: %s", mv_strerror(r));
+        return mv__fail_at(err, r, place_of(f), "madvise", "the page cannot be touched: %s",
+                           mv_strerror(r));
     }
 }
 
@@ -96,7 +98,8 @@ static int refused(const struct mv__fault *f, int code, const char *op, mv_error
 }
 
 /* Reading the file directly gives the bytes, or the device's error. */
-static int64_t resolve_read(const mv_view *view, const struct mv__fault *f, int fd, uint64_t length, mv_error *err)
+static int64_t resolve_read(const mv_view *view, const struct mv__fault *f, int fd, uint64_t length,
+                            mv_error *err)
 {
     char byte;
     size_t n = f->buf ? bytes_in_reach(view, f, length) : 1;
@@ -113,8 +116,8 @@ static int64_t resolve_read(const mv_view *view, const struct mv__fault *f, int 
 
 /* Gives the page its blocks and tries again; else writing the caller's own
  * bytes directly works, or tells why not. Old bytes are never written back. */
-static int64_t resolve_shared_write(const mv_view *view, const struct mv__fault *f, int fd, uint64_t length,
-                                    mv_error *err)
+static int64_t resolve_shared_write(const mv_view *view, const struct mv__fault *f, int fd,
+                                    uint64_t length, mv_error *err)
 {
     off_t at = (off_t)(view->geometry.offset + f->offset);
     off_t page = at & ~(off_t)(view->page - 1);
@@ -130,7 +133,8 @@ static int64_t resolve_shared_write(const mv_view *view, const struct mv__fault 
     return r < 0 ? refused(f, (int)r, "pwrite", err) : r;
 }
 
-static int64_t resolve_private_write(const mv_view *view, const struct mv__fault *f, int fd, mv_error *err)
+static int64_t resolve_private_write(const mv_view *view, const struct mv__fault *f, int fd,
+                                     mv_error *err)
 {
     char byte;
     long r = mv__sys.pread(fd, &byte, 1, (off_t)(view->geometry.offset + f->offset));
@@ -148,7 +152,9 @@ static int64_t resolve_in_file(const mv_view *view, const struct mv__fault *f, i
     uint64_t at = view->geometry.offset + f->offset;
     if (at >= length)
         return mv__fail_at(err, -MV_ETRUNCATED, place_of(f), "fstat",
-                           "the file ends at byte %" PRIu64 ", before byte %" PRIu64 ": somebody has cut it", length, at);
+                           "the file ends at byte %" PRIu64 ", before byte %" PRIu64
+                           ": somebody has cut it",
+                           length, at);
     if (f->access != MV_WRITE)
         return resolve_read(view, f, fd, length, err);
     if (view->shared)
@@ -166,8 +172,9 @@ static int64_t resolve_fault(mv_view *view, const struct mv__fault *f, mv_error 
     r = mv__source_borrow(&view->source, &fd, &why);
     if (r == -ENODEV)
         return refused(f, -ENOMEM, "madvise", err); /* private memory: nothing else can go wrong */
-    if (r < 0)
-        return mv__fail_at(err, -EIO, place_of(f), why.op, "the cause cannot be found out: %s", why.text);
+    if (r != 0)
+        return mv__fail_at(err, -EIO, place_of(f), why.op, "the cause cannot be found out: %s",
+                           why.text);
     int64_t resolved = resolve_in_file(view, f, fd, err);
     mv__source_return(&view->source, fd);
     return resolved;
@@ -190,7 +197,7 @@ static int find_end(mv_view *view, uint64_t *end, mv_error *err)
     if (!view->source.is_file)
         return 0;
     int r = mv__source_borrow(&view->source, &fd, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     r = mv__source_length(&view->source, fd, &length, err);
     mv__source_return(&view->source, fd);
@@ -205,9 +212,11 @@ static int find_end(mv_view *view, uint64_t *end, mv_error *err)
 static int touch_span(mv_view *view, struct mv__span span, uint32_t access, mv_error *err)
 {
     if ((access & MV_WRITE) && !view->writable)
-        return mv__fail_at(err, -EACCES, (struct mv__place){span.offset, span.length, 0}, "probe", "the view is read-only");
+        return mv__fail_at(err, -EACCES, (struct mv__place){span.offset, span.length, 0}, "probe",
+                           "the view is read-only");
     if (!mv__caps_populate())
-        return mv__fail(err, -EOPNOTSUPP, "madvise", "this kernel cannot populate pages: Linux 5.14 is needed");
+        return mv__fail(err, -EOPNOTSUPP, "madvise",
+                        "this kernel cannot populate pages: Linux 5.14 is needed");
     access = (access & MV_WRITE) ? MV_WRITE : MV_READ;
     while (span.length > 0) {
         uint64_t bad;
@@ -235,35 +244,36 @@ static int check_access(uint32_t access, mv_error *err)
 
 int mv_probe(mv_view *view, uint64_t off, uint64_t len, uint32_t access, mv_error *err)
 {
-    struct mv__span span;
+    struct mv__span span = {0, 0};
     int r = mv__view_enter(view, err);
     if (r == 0)
         r = check_access(access, err);
     if (r == 0)
         r = mv__view_span(view, off, len, &span, err);
-    if (r < 0 || span.length == 0)
+    if (r != 0 || span.length == 0)
         return r;
     uint64_t end = span.offset + span.length, file_end = end;
     r = find_end(view, &file_end, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (file_end < span.offset)
         file_end = span.offset;
     span.length = file_end - span.offset;
     r = touch_span(view, span, access, err);
     if (r == 0 && file_end < end)
-        r = mv__fail_at(err, -MV_ETRUNCATED, (struct mv__place){file_end, end - file_end, file_end - off}, "fstat",
-                        "somebody has cut the file: %" PRIu64 " bytes of the range are gone", end - file_end);
+        r = mv__fail_at(
+            err, -MV_ETRUNCATED, (struct mv__place){file_end, end - file_end, file_end - off}, "fstat",
+            "somebody has cut the file: %" PRIu64 " bytes of the range are gone", end - file_end);
     return r;
 }
 
 int mv_prefault(mv_view *view, uint64_t off, uint64_t len, uint32_t what, mv_error *err)
 {
-    struct mv__span span;
+    struct mv__span span = {0, 0};
     int r = mv__view_enter(view, err);
     if (r == 0)
         r = check_access(what, err);
     if (r == 0)
         r = mv__view_span(view, off, len, &span, err);
-    return r < 0 || span.length == 0 ? r : touch_span(view, span, what, err);
+    return r != 0 || span.length == 0 ? r : touch_span(view, span, what, err);
 }

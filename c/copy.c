@@ -88,8 +88,9 @@ static int move(mv_view *view, struct mv__fault *f, mv_error *err)
         int r = mv__copy_kernel(view->data + f->offset, f->buf, f->n, f->access, &done);
         int64_t moved = (int64_t)done;
         if (r < 0 && r != -EFAULT)
-            return mv__fail_at(err, r, (struct mv__place){f->offset + done, f->n - done, f->done + done}, "copy",
-                               "the kernel refused to copy: %s", mv_strerror(r));
+            return mv__fail_at(err, r,
+                               (struct mv__place){f->offset + done, f->n - done, f->done + done},
+                               "copy", "the kernel refused to copy: %s", mv_strerror(r));
         if (r < 0 && done == 0) {
             moved = mv__cause_resolve(view, f, err);
             if (moved < 0)
@@ -114,10 +115,11 @@ static int64_t copy(mv_view *view, void *buf, uint64_t n, uint64_t off, uint32_t
 {
     uint64_t size;
     int r = mv__view_live(view, &size, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (access == MV_WRITE && !view->writable)
-        return mv__fail_at(err, -EACCES, (struct mv__place){off, n, 0}, "write", "the view is read-only");
+        return mv__fail_at(err, -EACCES, (struct mv__place){off, n, 0}, "write",
+                           "the view is read-only");
     if (off >= size || n == 0)
         return 0;
     if (!buf)
@@ -136,7 +138,8 @@ static int64_t copy(mv_view *view, void *buf, uint64_t n, uint64_t off, uint32_t
         return live;
     if (f.offset >= size)
         return (int64_t)f.done;
-    return mv__fail_at(err, r, (struct mv__place){why.offset, why.length, why.done}, why.op, "%s", why.text);
+    return mv__fail_at(err, r, (struct mv__place){why.offset, why.length, why.done}, why.op, "%s",
+                       why.text);
 }
 
 int64_t mv_read(mv_view *view, void *buf, uint64_t n, uint64_t off, mv_error *err)

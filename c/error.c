@@ -10,8 +10,8 @@ int mv__error_usable(const mv_error *err)
     return err && err->size < offsetof(mv_error, offset) ? -EINVAL : 0;
 }
 
-static int fill_error(mv_error *err, int code, struct mv__place place, const char *op, const char *format,
-                      va_list arguments)
+static int fill_error(mv_error *err, int code, struct mv__place place, const char *op,
+                      const char *format, va_list arguments)
 {
     if (!err || mv__error_usable(err) < 0)
         return code;
@@ -21,8 +21,8 @@ static int fill_error(mv_error *err, int code, struct mv__place place, const cha
     full.offset = place.offset;
     full.length = place.length;
     full.done = place.done;
-    snprintf(full.op, sizeof full.op, "%s", op);
-    vsnprintf(full.text, sizeof full.text, format, arguments);
+    (void)snprintf(full.op, sizeof full.op, "%s", op);
+    (void)vsnprintf(full.text, sizeof full.text, format, arguments);
     memcpy(err, &full, err->size < sizeof full ? err->size : sizeof full);
     return code;
 }
@@ -36,7 +36,8 @@ int mv__fail(mv_error *err, int code, const char *op, const char *format, ...)
     return code;
 }
 
-int mv__fail_at(mv_error *err, int code, struct mv__place place, const char *op, const char *format, ...)
+int mv__fail_at(mv_error *err, int code, struct mv__place place, const char *op, const char *format,
+                ...)
 {
     va_list arguments;
     va_start(arguments, format);

@@ -36,12 +36,12 @@ static int confirm_size(mv_view *view, const mv_options *o, int fd, mv_error *er
 {
     uint64_t length;
     int r = mv__source_length(&view->source, fd, &length, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     uint64_t shown = length > o->offset ? length - o->offset : 0;
     if (length < o->offset || shown < o->length)
-        return mv__fail(err, -MV_ETRUNCATED, "fstat", "somebody has cut the file to %" PRIu64 " bytes while it was opened",
-                        length);
+        return mv__fail(err, -MV_ETRUNCATED, "fstat",
+                        "somebody has cut the file to %" PRIu64 " bytes while it was opened", length);
     if (shown < view->geometry.size) {
         view->geometry.size = shown;
         atomic_store(&view->size, shown);
@@ -51,7 +51,8 @@ static int confirm_size(mv_view *view, const mv_options *o, int fd, mv_error *er
 
 /* Maps fd and gives the view its source, which is copied. On failure the
  * caller still owns both. */
-static int make_view(const struct mv__source *source, int fd, const mv_options *o, mv_view **out, mv_error *err)
+static int make_view(const struct mv__source *source, int fd, const mv_options *o, mv_view **out,
+                     mv_error *err)
 {
     struct mv__geometry geometry;
     uint64_t length;
@@ -61,7 +62,7 @@ static int make_view(const struct mv__source *source, int fd, const mv_options *
         r = mv__geometry_plan(o, length_to_be(o, length), mv__sys_page_size(), &geometry, err);
     if (r == 0)
         r = mv__view_new(&geometry, o, fd, &view, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     view->source = *source;
     r = shape_file(view, o, fd, length, err);
@@ -69,7 +70,7 @@ static int make_view(const struct mv__source *source, int fd, const mv_options *
         r = confirm_size(view, o, fd, err);
     if (r == 0)
         r = mv__source_settle(&view->source, fd, err);
-    if (r < 0) {
+    if (r != 0) {
         mv__source_free(&view->source);
         mv__view_free(view);
         return r;
@@ -99,10 +100,10 @@ int mv_open(const char *path, const mv_options *options, mv_view **out, mv_error
         r = mv__options_check(options, MV__PATH, &o, err);
     if (r == 0)
         r = mv__source_path(&source, path, &o, &fd, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     r = make_view(&source, fd, &o, out, err);
-    if (r < 0)
+    if (r != 0)
         mv__source_abandon(&source, fd, (o.flags & MV_OPEN_EXCLUSIVE) ? path : NULL);
     return r;
 }
@@ -117,10 +118,10 @@ int mv_open_fd(int fd, const mv_options *options, mv_view **out, mv_error *err)
         r = mv__options_check(options, MV__DESCRIPTOR, &o, err);
     if (r == 0)
         r = mv__source_descriptor(&source, fd, &o, &own, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     r = make_view(&source, own, &o, out, err);
-    if (r < 0)
+    if (r != 0)
         mv__source_abandon(&source, own, NULL);
     return r;
 }
@@ -129,7 +130,7 @@ static int open_private_memory(uint64_t size, const mv_options *o, mv_view **out
 {
     struct mv__geometry geometry;
     int r = mv__geometry_plan(o, size, mv__sys_page_size(), &geometry, err);
-    return r < 0 ? r : mv__view_new(&geometry, o, -1, out, err);
+    return r != 0 ? r : mv__view_new(&geometry, o, -1, out, err);
 }
 
 int mv_anonymous(uint64_t size, const mv_options *options, mv_view **out, mv_error *err)
@@ -142,16 +143,16 @@ int mv_anonymous(uint64_t size, const mv_options *options, mv_view **out, mv_err
         r = mv__options_check(options, MV__ANONYMOUS, &o, err);
     if (r == 0 && size > (uint64_t)INT64_MAX)
         r = mv__fail(err, -EOVERFLOW, "size", "%" PRIu64 " bytes are over 63 bits", size);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (o.flags & MV_OPEN_PRIVATE)
         return open_private_memory(size, &o, out, err);
     r = mv__source_memory(&source, &fd, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     o.file_size = size;
     r = make_view(&source, fd, &o, out, err);
-    if (r < 0)
+    if (r != 0)
         mv__source_abandon(&source, fd, NULL);
     return r;
 }
@@ -159,7 +160,7 @@ int mv_anonymous(uint64_t size, const mv_options *options, mv_view **out, mv_err
 int mv_detach(mv_view *view, mv_error *err)
 {
     int r = mv__view_own(view, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     pthread_mutex_lock(&view->shape_lock);
     /* First the word, then the deed: who fails beside this finds the reason. */
@@ -172,7 +173,7 @@ int mv_detach(mv_view *view, mv_error *err)
             atomic_store(&view->size, size);
     }
     pthread_mutex_unlock(&view->shape_lock);
-    return r < 0 ? r : mv__sync_failure(view, err);
+    return r != 0 ? r : mv__sync_failure(view, err);
 }
 
 int mv_close(mv_view *view, mv_error *err)
@@ -194,5 +195,5 @@ int mv_close(mv_view *view, mv_error *err)
 int mv_fd(mv_view *view, mv_error *err)
 {
     int r = mv__view_enter(view, err);
-    return r < 0 ? r : mv__source_open_again(&view->source, err);
+    return r != 0 ? r : mv__source_open_again(&view->source, err);
 }

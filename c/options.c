@@ -12,9 +12,10 @@
 /* No release will have a larger mv_options: a size over this is garbage. */
 #define LARGEST_STRUCT 4096
 
-#define EVERY_FLAG                                                                                        \
-    (MV_OPEN_WRITE | MV_OPEN_PRIVATE | MV_OPEN_CREATE | MV_OPEN_EXCLUSIVE | MV_OPEN_TRUNCATE |            \
-     MV_OPEN_RANDOM | MV_OPEN_SEQUENTIAL | MV_OPEN_DEVICE | MV_OPEN_NOFOLLOW | MV_OPEN_SHARE_DESCRIPTION)
+#define EVERY_FLAG                                                                             \
+    (MV_OPEN_WRITE | MV_OPEN_PRIVATE | MV_OPEN_CREATE | MV_OPEN_EXCLUSIVE | MV_OPEN_TRUNCATE | \
+     MV_OPEN_RANDOM | MV_OPEN_SEQUENTIAL | MV_OPEN_DEVICE | MV_OPEN_NOFOLLOW |                 \
+     MV_OPEN_SHARE_DESCRIPTION)
 
 static uint64_t flags_of_kind(enum mv__kind kind)
 {
@@ -39,14 +40,16 @@ static int copy_sized(const mv_options *given, mv_options *out, mv_error *err)
     if (!given)
         return 0;
     if (given->size < sizeof *out)
-        return mv__fail(err, -EINVAL, "options", "options.size is %" PRIu32 ", less than sizeof(mv_options)",
-                        given->size);
+        return mv__fail(err, -EINVAL, "options",
+                        "options.size is %" PRIu32 ", less than sizeof(mv_options)", given->size);
     if (given->size > LARGEST_STRUCT)
-        return mv__fail(err, -E2BIG, "options", "options.size is %" PRIu32 ": was it set to MV_OPTIONS_INIT?", given->size);
+        return mv__fail(err, -E2BIG, "options",
+                        "options.size is %" PRIu32 ": was it set to MV_OPTIONS_INIT?", given->size);
     const unsigned char *bytes = (const unsigned char *)given;
     for (size_t i = sizeof *out; i < given->size; i++)
         if (bytes[i] != 0)
-            return mv__fail(err, -E2BIG, "options", "options has fields that this library does not know");
+            return mv__fail(err, -E2BIG, "options",
+                            "options has fields that this library does not know");
     memcpy(out, given, sizeof *out);
     out->size = sizeof *out;
     return 0;
@@ -56,9 +59,11 @@ static int check_flags(const mv_options *o, enum mv__kind kind, mv_error *err)
 {
     uint64_t f = o->flags;
     if (f & ~EVERY_FLAG)
-        return mv__fail(err, -EINVAL, "options", "options.flags has unknown bits 0x%" PRIx64, f & ~EVERY_FLAG);
+        return mv__fail(err, -EINVAL, "options", "options.flags has unknown bits 0x%" PRIx64,
+                        f & ~EVERY_FLAG);
     if (f & ~flags_of_kind(kind))
-        return mv__fail(err, -EINVAL, "options", "options.flags has bits 0x%" PRIx64 " that this call does not take",
+        return mv__fail(err, -EINVAL, "options",
+                        "options.flags has bits 0x%" PRIx64 " that this call does not take",
                         f & ~flags_of_kind(kind));
     if ((f & MV_OPEN_TRUNCATE) && (!(f & MV_OPEN_WRITE) || (f & MV_OPEN_PRIVATE)))
         return invalid(err, "MV_OPEN_TRUNCATE needs a shared MV_OPEN_WRITE view");
@@ -77,11 +82,14 @@ static int check_fields(const mv_options *o, enum mv__kind kind, mv_error *err)
 {
     bool shared_write = (o->flags & MV_OPEN_WRITE) && !(o->flags & MV_OPEN_PRIVATE);
     if (o->mode & ~07777U)
-        return mv__fail(err, -EINVAL, "options", "options.mode 0%" PRIo32 " has more than permission bits", o->mode);
+        return mv__fail(err, -EINVAL, "options",
+                        "options.mode 0%" PRIo32 " has more than permission bits", o->mode);
     if (o->offset > LARGEST || o->length > LARGEST - o->offset)
-        return mv__fail(err, -EOVERFLOW, "options", "options.offset plus options.length is over 63 bits");
+        return mv__fail(err, -EOVERFLOW, "options",
+                        "options.offset plus options.length is over 63 bits");
     if (o->file_size > LARGEST || o->reserve > LARGEST - o->offset)
-        return mv__fail(err, -EOVERFLOW, "options", "options.file_size, or offset plus reserve, is over 63 bits");
+        return mv__fail(err, -EOVERFLOW, "options",
+                        "options.file_size, or offset plus reserve, is over 63 bits");
     if (kind == MV__ANONYMOUS) {
         if (o->offset || o->length || o->file_size || o->mode)
             return invalid(err, "memory takes no offset, length, file_size or mode");
@@ -113,11 +121,13 @@ int mv__geometry_plan(const mv_options *o, uint64_t file_length, size_t page, st
 {
     uint64_t size = o->length;
     if (o->offset > file_length)
-        return mv__fail(err, -EINVAL, "options", "options.offset %" PRIu64 " is past the end of the file, %" PRIu64,
-                        o->offset, file_length);
+        return mv__fail(err, -EINVAL, "options",
+                        "options.offset %" PRIu64 " is past the end of the file, %" PRIu64, o->offset,
+                        file_length);
     if (size > file_length - o->offset)
         return mv__fail(err, -EINVAL, "options",
-                        "options.offset %" PRIu64 " plus length %" PRIu64 " is past the end of the file, %" PRIu64,
+                        "options.offset %" PRIu64 " plus length %" PRIu64
+                        " is past the end of the file, %" PRIu64,
                         o->offset, size, file_length);
     if (size == 0)
         size = file_length - o->offset;
@@ -128,7 +138,8 @@ int mv__geometry_plan(const mv_options *o, uint64_t file_length, size_t page, st
     uint64_t room = o->reserve > size ? o->reserve : size;
     uint64_t largest = (uint64_t)PTRDIFF_MAX - lead - page;
     if (room > largest)
-        return mv__fail(err, -ENOMEM, "options", "%" PRIu64 " bytes are more than the processor can address", room);
+        return mv__fail(err, -ENOMEM, "options",
+                        "%" PRIu64 " bytes are more than the processor can address", room);
     uint64_t mapped = (lead + (room ? room : 1) + page - 1) & ~(uint64_t)(page - 1);
 
     /* A part of a file never grows over the part that was asked for, and no
@@ -136,6 +147,7 @@ int mv__geometry_plan(const mv_options *o, uint64_t file_length, size_t page, st
     uint64_t limit = o->length ? size : mapped - lead;
     if (limit > LARGEST - o->offset)
         limit = LARGEST - o->offset;
-    *out = (struct mv__geometry){.offset = o->offset, .lead = lead, .mapped = (size_t)mapped, .size = size, .limit = limit};
+    *out = (struct mv__geometry){
+        .offset = o->offset, .lead = lead, .mapped = (size_t)mapped, .size = size, .limit = limit};
     return 0;
 }

@@ -107,12 +107,14 @@ int mv__resize_check_limit(uint64_t to, mv_error *err)
     if (r < 0)
         return mv__fail_call(err, (int)r, "getrlimit");
     if (limit.rlim_cur != RLIM_INFINITY && to > limit.rlim_cur)
-        return mv__fail(err, -EFBIG, "getrlimit", "a file of %" PRIu64 " bytes is over RLIMIT_FSIZE, %" PRIu64, to,
+        return mv__fail(err, -EFBIG, "getrlimit",
+                        "a file of %" PRIu64 " bytes is over RLIMIT_FSIZE, %" PRIu64, to,
                         (uint64_t)limit.rlim_cur);
     return 0;
 }
 
-int mv__resize_allocate(mv_view *view, int fd, uint64_t length, uint64_t from, uint64_t to, mv_error *err)
+int mv__resize_allocate(mv_view *view, int fd, uint64_t length, uint64_t from, uint64_t to,
+                        mv_error *err)
 {
     if (to > length) {
         int limited = mv__resize_check_limit(to, err);
@@ -148,14 +150,17 @@ static int check_resizable(const mv_view *view, uint64_t size, mv_error *err)
     if (!view->shared)
         return mv__fail(err, -EINVAL, "resize", "a private view cannot be resized");
     if (!view->writable)
-        return mv__fail(err, -EACCES, "resize", "a read-only view cannot be resized; mv_refresh follows its file");
+        return mv__fail(err, -EACCES, "resize",
+                        "a read-only view cannot be resized; mv_refresh follows its file");
     if (view->length_asked || !view->source.is_file)
-        return mv__fail(err, -EINVAL, "resize", "a view that was opened with a length cannot be resized");
+        return mv__fail(err, -EINVAL, "resize",
+                        "a view that was opened with a length cannot be resized");
     if (size > (uint64_t)INT64_MAX - g->offset)
         return mv__fail(err, -EOVERFLOW, "resize", "offset plus size is over 63 bits");
     if (size > g->limit)
         return mv__fail(err, -ENOMEM, "resize",
-                        "%" PRIu64 " bytes are over the %" PRIu64 " reserved; open with options.reserve of at least that",
+                        "%" PRIu64 " bytes are over the %" PRIu64
+                        " reserved; open with options.reserve of at least that",
                         size, g->limit);
     return 0;
 }
@@ -166,13 +171,15 @@ static int resize_file(mv_view *view, int fd, uint64_t now, uint64_t size, mv_er
     uint64_t offset = view->geometry.offset;
     uint64_t length;
     int r = mv__source_length(&view->source, fd, &length, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (length < offset + now)
-        return mv__fail_at(err, -MV_ETRUNCATED, (struct mv__place){length > offset ? length - offset : 0, 0, 0}, "resize",
-                           "somebody has cut the file to %" PRIu64 " bytes; mv_refresh adopts that", length);
+        return mv__fail_at(
+            err, -MV_ETRUNCATED, (struct mv__place){length > offset ? length - offset : 0, 0, 0},
+            "resize", "somebody has cut the file to %" PRIu64 " bytes; mv_refresh adopts that", length);
     if (size < now && length > offset + now)
-        return mv__fail(err, -EBUSY, "resize", "somebody has made the file longer, %" PRIu64 " bytes; mv_refresh adopts that",
+        return mv__fail(err, -EBUSY, "resize",
+                        "somebody has made the file longer, %" PRIu64 " bytes; mv_refresh adopts that",
                         length);
     if (size >= now) {
         if (offset + size > length)
@@ -195,7 +202,7 @@ int mv_resize(mv_view *view, uint64_t size, mv_error *err)
     int r = mv__view_enter(view, err);
     if (r == 0)
         r = check_resizable(view, size, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     uint64_t now;
     int fd;
@@ -227,7 +234,7 @@ static int adopt_length(mv_view *view, int fd, uint64_t now, mv_error *err)
 {
     uint64_t length;
     int r = mv__source_length(&view->source, fd, &length, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     const struct mv__geometry *g = &view->geometry;
     uint64_t size = length > g->offset ? length - g->offset : 0;
@@ -235,7 +242,8 @@ static int adopt_length(mv_view *view, int fd, uint64_t now, mv_error *err)
         size = view->length_asked;
     if (size > g->limit)
         return mv__fail(err, -ENOMEM, "refresh",
-                        "%" PRIu64 " bytes are over the %" PRIu64 " reserved; open with options.reserve of at least that",
+                        "%" PRIu64 " bytes are over the %" PRIu64
+                        " reserved; open with options.reserve of at least that",
                         size, g->limit);
     r = refill_tail(view, fd, now, size, err);
     if (r == 0)
@@ -246,7 +254,7 @@ static int adopt_length(mv_view *view, int fd, uint64_t now, mv_error *err)
 int mv_refresh(mv_view *view, mv_error *err)
 {
     int r = mv__view_enter(view, err);
-    if (r < 0 || !view->source.is_file)
+    if (r != 0 || !view->source.is_file)
         return r;
     uint64_t now;
     int fd;

@@ -52,7 +52,8 @@ static int identify(struct mv__source *source, int fd, const mv_options *o, mv_e
     if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) {
         if (o->flags & MV_OPEN_DEVICE)
             return 0;
-        return mv__fail(err, -ENODEV, "open", "a device is mapped only with MV_OPEN_DEVICE and a length");
+        return mv__fail(err, -ENODEV, "open",
+                        "a device is mapped only with MV_OPEN_DEVICE and a length");
     }
     return mv__fail(err, -ENODEV, "open", "only regular files can be mapped, not a FIFO or a socket");
 }
@@ -86,7 +87,8 @@ static int open_failed(mv_error *err, long code)
     return mv__fail(err, (int)code, "open", "the file cannot be opened: %s", mv_strerror((int)code));
 }
 
-int mv__source_path(struct mv__source *out, const char *path, const mv_options *o, int *fd, mv_error *err)
+int mv__source_path(struct mv__source *out, const char *path, const mv_options *o, int *fd,
+                    mv_error *err)
 {
     *out = empty_source(is_shared_write(o));
     int flags = ALWAYS | (out->writable ? O_RDWR : O_RDONLY);
@@ -110,7 +112,7 @@ int mv__source_path(struct mv__source *out, const char *path, const mv_options *
 static long open_behind(const struct mv__source *source, int fd, int flags)
 {
     char name[32];
-    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    (void)snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
     long again = open_retrying(name, flags | ALWAYS, 0);
     if (again < 0)
         return again;
@@ -128,17 +130,21 @@ static int check_descriptor(int given, bool writable, mv_error *err)
     if (status < 0)
         return mv__fail(err, (int)status, "fcntl", "the descriptor %d is not open", given);
     if (status & O_PATH)
-        return mv__fail(err, -EBADF, "fcntl", "the descriptor was opened with O_PATH, which cannot be mapped");
+        return mv__fail(err, -EBADF, "fcntl",
+                        "the descriptor was opened with O_PATH, which cannot be mapped");
     if ((status & O_ACCMODE) == O_WRONLY)
         return mv__fail(err, -EACCES, "fcntl", "the descriptor was opened O_WRONLY: mapping must read");
     if (writable && (status & O_ACCMODE) != O_RDWR)
-        return mv__fail(err, -EACCES, "fcntl", "MV_OPEN_WRITE needs a descriptor that was opened O_RDWR");
+        return mv__fail(err, -EACCES, "fcntl",
+                        "MV_OPEN_WRITE needs a descriptor that was opened O_RDWR");
     if (writable && (status & O_APPEND))
-        return mv__fail(err, -EINVAL, "fcntl", "MV_OPEN_WRITE cannot map a descriptor that was opened O_APPEND");
+        return mv__fail(err, -EINVAL, "fcntl",
+                        "MV_OPEN_WRITE cannot map a descriptor that was opened O_APPEND");
     return 0;
 }
 
-int mv__source_descriptor(struct mv__source *out, int given, const mv_options *o, int *fd, mv_error *err)
+int mv__source_descriptor(struct mv__source *out, int given, const mv_options *o, int *fd,
+                          mv_error *err)
 {
     *out = empty_source(is_shared_write(o));
     int r = check_descriptor(given, out->writable, err);
@@ -154,9 +160,10 @@ int mv__source_descriptor(struct mv__source *out, int given, const mv_options *o
     long own = open_behind(out, given, O_RDWR);
     if (own < 0) {
         if (!(o->flags & MV_OPEN_SHARE_DESCRIPTION))
-            return mv__fail(err, (int)own, "open",
-                            "no description of its own for the sync (%s); MV_OPEN_SHARE_DESCRIPTION shares yours",
-                            mv_strerror((int)own));
+            return mv__fail(
+                err, (int)own, "open",
+                "no description of its own for the sync (%s); MV_OPEN_SHARE_DESCRIPTION shares yours",
+                mv_strerror((int)own));
         own = mv__sys.fcntl(given, F_DUPFD_CLOEXEC, 0);
         if (own < 0)
             return mv__fail_call(err, (int)own, "fcntl");
@@ -208,7 +215,7 @@ int mv__source_length(const struct mv__source *source, int fd, uint64_t *out, mv
 static void find_path(const struct mv__source *source, int fd, char path[PATH_MAX])
 {
     char name[32];
-    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    (void)snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
     long n = mv__sys.readlink(name, path, PATH_MAX - 1);
     path[n > 0 ? n : 0] = 0;
     struct stat st;
@@ -354,10 +361,10 @@ int mv__source_free(struct mv__source *source)
 
 int mv__source_open_again(struct mv__source *source, mv_error *err)
 {
-    int fd;
+    int fd = -1;
     int r = mv__source_borrow(source, &fd, err);
-    if (r < 0 || fd != source->fd)
-        return r < 0 ? r : fd; /* what was borrowed is a new one already */
+    if (r != 0 || fd != source->fd)
+        return r != 0 ? r : fd; /* what was borrowed is a new one already */
     long again = open_behind(source, fd, source->writable ? O_RDWR : O_RDONLY);
     mv__source_return(source, fd);
     if (again < 0)

@@ -11,9 +11,10 @@ int mv__sync_held(const mv_view *view, mv_error *err)
 {
     if (view->failure.code == 0)
         return 0;
-    return mv__fail_at(err, view->failure.code, (struct mv__place){view->failure.offset, view->failure.length, 0},
-                       view->failure.op, "an earlier sync failed, what it should have written may be lost: %s",
-                       mv_strerror(view->failure.code));
+    return mv__fail_at(
+        err, view->failure.code, (struct mv__place){view->failure.offset, view->failure.length, 0},
+        view->failure.op, "an earlier sync failed, what it should have written may be lost: %s",
+        mv_strerror(view->failure.code));
 }
 
 int mv__sync_failure(mv_view *view, mv_error *err)
@@ -35,8 +36,8 @@ static int hold_failure(mv_view *view, struct mv__span span, int code, const cha
         strncpy(view->failure.op, op, sizeof view->failure.op - 1);
     }
     pthread_mutex_unlock(&view->sync_lock);
-    return mv__fail_at(err, code, (struct mv__place){span.offset, span.length, 0}, op, "%s failed: %s", op,
-                       mv_strerror(code));
+    return mv__fail_at(err, code, (struct mv__place){span.offset, span.length, 0}, op, "%s failed: %s",
+                       op, mv_strerror(code));
 }
 
 /* One call of the kernel for a level. Interrupted is not failed; anything else
@@ -49,8 +50,8 @@ static long sync_once(mv_view *view, struct mv__span span, uint32_t level, int f
     case MV_SYNC_START:
         /* msync(MS_ASYNC) has done nothing since Linux 2.6.19. */
         *op = "sync_file_range";
-        return mv__sys.sync_file_range(fd, (off_t)(view->geometry.offset + span.offset), (off_t)span.length,
-                                       SYNC_FILE_RANGE_WRITE);
+        return mv__sys.sync_file_range(fd, (off_t)(view->geometry.offset + span.offset),
+                                       (off_t)span.length, SYNC_FILE_RANGE_WRITE);
     case MV_SYNC_DATA:
         *op = "msync";
         return mv__sys.msync(start, n, MS_SYNC);
@@ -98,7 +99,7 @@ static int check_length(const mv_view *view, struct mv__span span, int fd, mv_er
     int r = mv__source_length(&view->source, fd, &length, err);
     if (r == 0)
         r = mv__view_live(view, &size, err); /* after the length: a shrink publishes first */
-    if (r < 0)
+    if (r != 0)
         return r;
     uint64_t end = span.offset + span.length < size ? span.offset + span.length : size;
     uint64_t offset = view->geometry.offset;
@@ -106,9 +107,10 @@ static int check_length(const mv_view *view, struct mv__span span, int fd, mv_er
         return 0;
     uint64_t first = length > offset ? length - offset : 0;
     first = first > span.offset ? first : span.offset;
-    return mv__fail_at(err, -MV_ETRUNCATED, (struct mv__place){first, end - first, first - span.offset}, "fstat",
-                       "somebody has cut the file to %" PRIu64 " bytes; %" PRIu64 " of the range are lost", length,
-                       end - first);
+    return mv__fail_at(
+        err, -MV_ETRUNCATED, (struct mv__place){first, end - first, first - span.offset}, "fstat",
+        "somebody has cut the file to %" PRIu64 " bytes; %" PRIu64 " of the range are lost", length,
+        end - first);
 }
 
 static int sync_span(mv_view *view, struct mv__span span, uint32_t level, int fd, mv_error *err)
@@ -122,7 +124,7 @@ static int sync_span(mv_view *view, struct mv__span span, uint32_t level, int fd
     /* A detach that ran beside took the pages away: msync then said nothing
      * about the file. */
     int r = mv__view_live(view, &size, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (done == -EINVAL || done == -ESPIPE || done == -ENOSYS || done == -EOPNOTSUPP)
         return mv__fail_at(err, -EOPNOTSUPP, (struct mv__place){span.offset, span.length, 0}, op,
@@ -131,28 +133,30 @@ static int sync_span(mv_view *view, struct mv__span span, uint32_t level, int fd
         return hold_failure(view, span, (int)done, op, err);
     if (level == MV_SYNC_FULL)
         r = sync_entry(view, span, fd, err);
-    return r < 0 ? r : check_length(view, span, fd, err);
+    return r != 0 ? r : check_length(view, span, fd, err);
 }
 
 int mv_sync(mv_view *view, uint64_t off, uint64_t len, uint32_t level, mv_error *err)
 {
     struct mv__span span;
     int r = mv__view_enter(view, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (level < MV_SYNC_START || level > MV_SYNC_FULL)
-        return mv__fail(err, -EINVAL, "sync", "level %" PRIu32 " is none of MV_SYNC_START, _DATA and _FULL", level);
+        return mv__fail(err, -EINVAL, "sync",
+                        "level %" PRIu32 " is none of MV_SYNC_START, _DATA and _FULL", level);
     if (!view->shared)
-        return mv__fail(err, -EINVAL, "sync", "a private view has nothing to sync: its stores never reach a file");
+        return mv__fail(err, -EINVAL, "sync",
+                        "a private view has nothing to sync: its stores never reach a file");
     r = mv__view_span(view, off, len, &span, err);
     if (r == 0)
         r = mv__sync_failure(view, err);
     /* An empty range of data has nothing to write; FULL is about the file, too. */
-    if (r < 0 || (span.length == 0 && level != MV_SYNC_FULL))
+    if (r != 0 || (span.length == 0 && level != MV_SYNC_FULL))
         return r;
     int fd;
     r = mv__source_borrow(&view->source, &fd, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     r = sync_span(view, span, level, fd, err);
     mv__source_return(&view->source, fd);

@@ -30,12 +30,13 @@ static void advise_at_open(unsigned char *base, size_t mapped, uint64_t flags)
         mv__sys.madvise(base, mapped, MADV_SEQUENTIAL);
 }
 
-int mv__view_new(const struct mv__geometry *g, const mv_options *o, int fd, mv_view **out, mv_error *err)
+int mv__view_new(const struct mv__geometry *g, const mv_options *o, int fd, mv_view **out,
+                 mv_error *err)
 {
     assert(g->size <= g->limit && g->limit <= g->mapped - g->lead);
     uint64_t process;
     int r = mv__sys_process(&process);
-    if (r < 0)
+    if (r != 0)
         return mv__fail_call(err, r, "mmap");
     long memory = mv__sys.allocate(sizeof(mv_view));
     if (memory <= 0)
@@ -92,7 +93,7 @@ int mv__view_own(const mv_view *view, mv_error *err)
         return mv__fail(err, -EINVAL, "view", "the view is NULL");
     uint64_t process;
     int r = mv__sys_process(&process);
-    if (r < 0)
+    if (r != 0)
         return mv__fail_call(err, r, "mmap");
     if (process != view->process)
         return mv__fail(err, -ECHILD, "fork", "the view belongs to the parent of this process");
@@ -103,18 +104,19 @@ int mv__view_enter(const mv_view *view, mv_error *err)
 {
     uint64_t size;
     int r = mv__view_own(view, err);
-    return r < 0 ? r : mv__view_live(view, &size, err);
+    return r != 0 ? r : mv__view_live(view, &size, err);
 }
 
 int mv__view_span(const mv_view *view, uint64_t off, uint64_t len, struct mv__span *out, mv_error *err)
 {
     uint64_t size = 0;
     int r = mv__view_live(view, &size, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (off > size || (len != MV_TO_END && len > size - off))
         return mv__fail_at(err, -EINVAL, (struct mv__place){off, len, 0}, "range",
-                           "the range from %" PRIu64 " leaves the view of %" PRIu64 " bytes", off, size);
+                           "the range from %" PRIu64 " leaves the view of %" PRIu64 " bytes", off,
+                           size);
     *out = (struct mv__span){off, len == MV_TO_END ? size - off : len};
     return 0;
 }
@@ -179,7 +181,7 @@ static void stat_failure(const mv_view *view, mv_info *info)
 int mv_stat(const mv_view *view, mv_info *info, mv_error *err)
 {
     int r = mv__view_enter(view, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (!info || info->size < sizeof(mv_info))
         return mv__fail(err, -EINVAL, "info", "info is NULL, or its size less than sizeof(mv_info)");

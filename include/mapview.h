@@ -101,18 +101,20 @@ typedef struct mv_error {
     char text[160];  /* one sentence for a person, without a newline */
 } mv_error;
 
+/* clang-format off */
 #define MV_ERROR_INIT {sizeof(mv_error), 0, 0, 0, 0, {0}, {0}}
+/* clang-format on */
 
 /* Flags of mv_options. */
-#define MV_OPEN_WRITE ((uint64_t)1 << 0)       /* the view can be written */
-#define MV_OPEN_PRIVATE ((uint64_t)1 << 1)     /* copy on write: stores never reach the file */
-#define MV_OPEN_CREATE ((uint64_t)1 << 2)      /* make the file if it is not there */
-#define MV_OPEN_EXCLUSIVE ((uint64_t)1 << 3)   /* with CREATE: -EEXIST if it is there */
-#define MV_OPEN_TRUNCATE ((uint64_t)1 << 4)    /* empty the file first; needs WRITE */
-#define MV_OPEN_RANDOM ((uint64_t)1 << 5)      /* access will jump: no read-ahead */
-#define MV_OPEN_SEQUENTIAL ((uint64_t)1 << 6)  /* access will run forward: much read-ahead */
-#define MV_OPEN_DEVICE ((uint64_t)1 << 7)      /* the file may be a device; length must be given */
-#define MV_OPEN_NOFOLLOW ((uint64_t)1 << 8)    /* -ELOOP if the last part of path is a symlink */
+#define MV_OPEN_WRITE ((uint64_t)1 << 0)      /* the view can be written */
+#define MV_OPEN_PRIVATE ((uint64_t)1 << 1)    /* copy on write: stores never reach the file */
+#define MV_OPEN_CREATE ((uint64_t)1 << 2)     /* make the file if it is not there */
+#define MV_OPEN_EXCLUSIVE ((uint64_t)1 << 3)  /* with CREATE: -EEXIST if it is there */
+#define MV_OPEN_TRUNCATE ((uint64_t)1 << 4)   /* empty the file first; needs WRITE */
+#define MV_OPEN_RANDOM ((uint64_t)1 << 5)     /* access will jump: no read-ahead */
+#define MV_OPEN_SEQUENTIAL ((uint64_t)1 << 6) /* access will run forward: much read-ahead */
+#define MV_OPEN_DEVICE ((uint64_t)1 << 7)     /* the file may be a device; length must be given */
+#define MV_OPEN_NOFOLLOW ((uint64_t)1 << 8)   /* -ELOOP if the last part of path is a symlink */
 #define MV_OPEN_SHARE_DESCRIPTION ((uint64_t)1 << 9) /* see mv_open_fd */
 
 /* An mv_options says what to show and how. MV_OPTIONS_INIT asks for a
@@ -127,7 +129,9 @@ typedef struct mv_options {
     uint64_t reserve;   /* address space to keep, in bytes, rounded up to pages; 0: what is shown */
 } mv_options;
 
+/* clang-format off */
 #define MV_OPTIONS_INIT {sizeof(mv_options), 0, 0, 0, 0, 0, 0}
+/* clang-format on */
 
 /*
  * mv_open opens the file at path and stores a view of it in *out (NULL when it
@@ -283,7 +287,7 @@ MV_API int mv_probe(mv_view *view, uint64_t off, uint64_t len, uint32_t access, 
 /* Levels of mv_sync. */
 #define MV_SYNC_START 1U /* begin to write the range, wait for nothing, promise nothing */
 #define MV_SYNC_DATA 2U  /* the range, and what is needed to read it back, is on the medium */
-#define MV_SYNC_FULL 3U  /* also the whole file's metadata, and the name of a file that mv_open created */
+#define MV_SYNC_FULL 3U  /* also all metadata, and the name of a file that mv_open created */
 
 /*
  * mv_sync writes what was stored in the range to the medium. On success it is
@@ -412,15 +416,17 @@ typedef struct mv_info {
     uint64_t failure_length;
 } mv_info;
 
+/* clang-format off */
 #define MV_INFO_INIT {sizeof(mv_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+/* clang-format on */
 
 /* mv_stat fills *info. It returns 0 or one of the errors that every call has. */
 MV_API int mv_stat(const mv_view *view, mv_info *info, mv_error *err);
 
 /* Capabilities, for mv_has. */
-#define MV_HAS_POPULATE 1U        /* mv_probe and mv_prefault work */
-#define MV_HAS_KERNEL_COPY 2U     /* mv_read and mv_write need one system call (else several) */
-#define MV_HAS_ALLOCATE 3U        /* growing allocates real blocks; 0 once the file system has refused */
+#define MV_HAS_POPULATE 1U    /* mv_probe and mv_prefault work */
+#define MV_HAS_KERNEL_COPY 2U /* mv_read and mv_write need one system call (else several) */
+#define MV_HAS_ALLOCATE 3U    /* growing allocates real blocks; 0 once the file system has refused */
 #define MV_HAS_OWN_DESCRIPTION 4U /* nobody else can consume the errors of a sync; 0 without a view */
 #define MV_HAS_RESIZE 5U          /* mv_resize is for views like this; 0 without a view */
 
