@@ -11,6 +11,9 @@
 #define MADV_COLD 20
 #define MADV_PAGEOUT 21
 #endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
 
 /* The checks that the calls of this file have in common. */
 static int enter_span(const mv_view *view, uint64_t off, uint64_t len, struct mv__span *span,
@@ -62,6 +65,12 @@ int mv_pin(mv_view *view, uint64_t off, uint64_t len, mv_error *err)
     size_t n;
     unsigned char *start = mv__view_pages(view, span, &n);
     long done = mv__sys.mlock(start, n);
+    /* Is it the bytes? Pinning brings them in. */
+    if ((done == -ENOMEM || done == -EAGAIN) && mv__caps_populate()) {
+        r = mv__cause_touch(view, span, MV_READ, err);
+        if (r != 0)
+            return r;
+    }
     if (done == -ENOMEM)
         return mv__fail_at(err, -ENOMEM, (struct mv__place){span.offset, span.length, 0}, "mlock",
                            "%zu bytes are over RLIMIT_MEMLOCK, or there are too many mappings", n);
@@ -146,6 +155,9 @@ static int restore_edge(mv_view *view, struct mv__span edge, int fd, mv_error *e
         }
         done += step;
     }
+    if (r == -EFAULT)
+        return mv__fail_at(err, -EACCES, (struct mv__place){edge.offset, edge.length, 0}, "protect",
+                           "the bytes are protected against writing");
     return r < 0 ? fail_span(err, r, edge, fd >= 0 ? "pread" : "copy") : 0;
 }
 
@@ -165,6 +177,10 @@ static int discard_private(mv_view *view, struct mv__span span, int fd, mv_error
     if (r != 0 || first == last)
         return r;
     long done = mv__sys.madvise(view->data + first, (size_t)(last - first), MADV_DONTNEED);
+    if (done == -EINVAL) /* pinned pages: since Linux 5.18 they can be dropped, too */
+        done = mv__sys.madvise(view->data + first, (size_t)(last - first), MADV_DONTNEED_LOCKED);
+    if (done == -EINVAL)
+        done = -EBUSY;
     return done < 0 ? fail_span(err, done, (struct mv__span){first, last - first}, "madvise") : 0;
 }
 
@@ -178,6 +194,8 @@ int mv_discard(mv_view *view, uint64_t off, uint64_t len, mv_error *err)
         return mv__fail(err, -EACCES, "discard", "the view is read-only");
     if (span.length == 0)
         return 0;
+    if (view->shared && !view->source.is_file)
+        return mv__fail(err, -ENODEV, "discard", "the storage of a device is not given back");
     if (view->shared)
         return discard_shared(view, span, err);
     int fd;

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
@@ -39,7 +38,7 @@ bool mv__caps_copy(void)
         return known == 1;
     char from = 1, to = 0;
     struct iovec local = {&to, 1}, remote = {&from, 1};
-    long r = mv__sys.process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+    long r = mv__sys.process_vm_readv(mv__sys_thread(), &local, 1, &remote, 1, 0);
     return remember(&copy_answer, r == 1, r == -EPERM || r == -ENOSYS);
 }
 
@@ -48,12 +47,26 @@ void mv__caps_copy_refused(void)
     remember(&copy_answer, false, true);
 }
 
+static bool allocates(const mv_view *view)
+{
+    struct mv__source *source = (struct mv__source *)&view->source; /* its counter is atomic */
+    enum mv__fs kind = MV__FS_COPY_ON_WRITE;
+    uint64_t unused;
+    int fd;
+    if (atomic_load(&view->allocation_refused) || source->is_memory || !source->is_file)
+        return false;
+    if (mv__source_borrow(source, &fd, NULL) != 0)
+        return false;
+    int r = mv__sys_filesystem(fd, &kind, &unused);
+    mv__source_return(source, fd);
+    return r == 0 && kind != MV__FS_COPY_ON_WRITE;
+}
+
 static bool view_can(const mv_view *view, uint32_t capability)
 {
     switch (capability) {
     case MV_HAS_ALLOCATE:
-        return !atomic_load(&view->allocation_refused) && !view->source.is_memory &&
-               view->source.is_file;
+        return allocates(view);
     case MV_HAS_OWN_DESCRIPTION:
         return view->source.writable && !view->source.shared_description;
     case MV_HAS_RESIZE:

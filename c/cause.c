@@ -38,7 +38,9 @@ static size_t first_bad(unsigned char *start, size_t n, size_t page, uint32_t ac
     return good * page;
 }
 
-int mv__cause_populate(const mv_view *view, struct mv__span span, uint32_t access, uint64_t *bad)
+/* Touches the pages of the span. On failure *bad is its first byte on a page
+ * that cannot be touched. */
+static int populate_span(const mv_view *view, struct mv__span span, uint32_t access, uint64_t *bad)
 {
     size_t n;
     unsigned char *start = mv__view_pages(view, span, &n);
@@ -66,12 +68,15 @@ static int touch(const mv_view *view, const struct mv__fault *f, mv_error *err)
     if (!mv__caps_populate())
         return -EFAULT;
     uint64_t bad;
-    int r = mv__cause_populate(view, (struct mv__span){f->offset, 1}, f->access, &bad);
+    int r = populate_span(view, (struct mv__span){f->offset, 1}, f->access, &bad);
     switch (r) {
     case 0:
     case -EFAULT:
         return r;
     case -EINVAL:
+        if (!view->source.is_file && view->source.fd >= 0)
+            return mv__fail_at(err, -EOPNOTSUPP, place_of(f), "madvise",
+                               "this device's memory can be accessed only through mv_data");
         return mv__fail_at(err, -EACCES, place_of(f), "protect",
                            "the bytes are protected against this access");
     case -EHWPOISON:
@@ -102,16 +107,22 @@ static int64_t resolve_read(const mv_view *view, const struct mv__fault *f, int 
                             mv_error *err)
 {
     char byte;
+    enum mv__fs kind;
+    uint64_t unused;
     size_t n = f->buf ? bytes_in_reach(view, f, length) : 1;
     long r = mv__sys.pread(fd, f->buf ? f->buf : &byte, n, (off_t)(view->geometry.offset + f->offset));
     if (r < 0)
         return refused(f, (int)r, "pread", err);
     if (r == 0)
         return refused(f, -MV_ETRUNCATED, "pread", err);
-    if (f->buf)
-        return r;
-    /* Only the mapping fails: tmpfs must allocate a hole even to load it. */
-    return refused(f, -ENOSPC, "madvise", err);
+    /* The file can be read but the page cannot. A full tmpfs has no memory for
+     * a hole, which reads as zeros all the same. */
+    if (mv__sys_filesystem(fd, &kind, &unused) == 0 && kind == MV__FS_MEMORY)
+        return f->buf ? r : refused(f, -ENOSPC, "madvise", err);
+    /* Else it was for a moment, or this is another file than is mapped: under
+     * overlayfs, one that was copied up since. */
+    int now = touch(view, f, err);
+    return now == -EFAULT ? refused(f, -ESTALE, "madvise", err) : now;
 }
 
 /* Gives the page its blocks and tries again; else writing the caller's own
@@ -129,7 +140,10 @@ static int64_t resolve_shared_write(const mv_view *view, const struct mv__fault 
         return now;
     if (!f->buf) /* blocks are there, yet no store: a copy of shared ones has no room */
         return refused(f, -ENOSPC, "madvise", err);
-    r = mv__sys.pwrite(fd, f->buf, bytes_in_reach(view, f, length), at);
+    size_t n = bytes_in_reach(view, f, length);
+    if (mv__resize_check_limit((uint64_t)at + n, NULL) < 0) /* it would raise SIGXFSZ */
+        return refused(f, -EFBIG, "getrlimit", err);
+    r = mv__sys.pwrite(fd, f->buf, n, at);
     return r < 0 ? refused(f, (int)r, "pwrite", err) : r;
 }
 
@@ -193,24 +207,20 @@ int64_t mv__cause_resolve(mv_view *view, const struct mv__fault *f, mv_error *er
 static int find_end(mv_view *view, uint64_t *end, mv_error *err)
 {
     uint64_t length;
-    int fd;
     if (!view->source.is_file)
         return 0;
-    int r = mv__source_borrow(&view->source, &fd, err);
+    int r = mv__source_look(&view->source, &length, err);
     if (r != 0)
         return r;
-    r = mv__source_length(&view->source, fd, &length, err);
-    mv__source_return(&view->source, fd);
     uint64_t shown = length > view->geometry.offset ? length - view->geometry.offset : 0;
-    if (r == 0 && shown < *end)
+    if (shown < *end)
         *end = shown;
-    return r;
+    return 0;
 }
 
-/* Touches the span in the way of access; the cause at the first byte that
- * cannot be is the answer. */
-static int touch_span(mv_view *view, struct mv__span span, uint32_t access, mv_error *err)
+int mv__cause_touch(mv_view *view, struct mv__span span, uint32_t access, mv_error *err)
 {
+    uint64_t start = span.offset;
     if ((access & MV_WRITE) && !view->writable)
         return mv__fail_at(err, -EACCES, (struct mv__place){span.offset, span.length, 0}, "probe",
                            "the view is read-only");
@@ -220,9 +230,9 @@ static int touch_span(mv_view *view, struct mv__span span, uint32_t access, mv_e
     access = (access & MV_WRITE) ? MV_WRITE : MV_READ;
     while (span.length > 0) {
         uint64_t bad;
-        if (mv__cause_populate(view, span, access, &bad) == 0)
+        if (populate_span(view, span, access, &bad) == 0)
             return 0;
-        struct mv__fault f = {.offset = bad, .done = bad - span.offset, .access = access};
+        struct mv__fault f = {.offset = bad, .done = bad - start, .access = access};
         int64_t r = mv__cause_resolve(view, &f, err);
         if (r < 0)
             return (int)r;
@@ -259,7 +269,7 @@ int mv_probe(mv_view *view, uint64_t off, uint64_t len, uint32_t access, mv_erro
     if (file_end < span.offset)
         file_end = span.offset;
     span.length = file_end - span.offset;
-    r = touch_span(view, span, access, err);
+    r = mv__cause_touch(view, span, access, err);
     if (r == 0 && file_end < end)
         r = mv__fail_at(
             err, -MV_ETRUNCATED, (struct mv__place){file_end, end - file_end, file_end - off}, "fstat",
@@ -275,5 +285,5 @@ int mv_prefault(mv_view *view, uint64_t off, uint64_t len, uint32_t what, mv_err
         r = check_access(what, err);
     if (r == 0)
         r = mv__view_span(view, off, len, &span, err);
-    return r != 0 || span.length == 0 ? r : touch_span(view, span, what, err);
+    return r != 0 || span.length == 0 ? r : mv__cause_touch(view, span, what, err);
 }

@@ -4,15 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <unistd.h>
 
 static int copy_by_process(void *in_view, void *buf, size_t n, uint32_t access, size_t *done)
 {
     for (*done = 0; *done < n;) {
         struct iovec local = {(char *)buf + *done, n - *done};
         struct iovec remote = {(char *)in_view + *done, n - *done};
-        long r = access == MV_WRITE ? mv__sys.process_vm_writev(getpid(), &local, 1, &remote, 1, 0)
-                                    : mv__sys.process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+        pid_t self = mv__sys_thread();
+        long r = access == MV_WRITE ? mv__sys.process_vm_writev(self, &local, 1, &remote, 1, 0)
+                                    : mv__sys.process_vm_readv(self, &local, 1, &remote, 1, 0);
         if (r == 0)
             return -EFAULT;
         if (r < 0)
@@ -129,15 +129,15 @@ static int64_t copy(mv_view *view, void *buf, uint64_t n, uint64_t off, uint32_t
     struct mv__fault f = {.offset = off, .access = access, .buf = buf, .n = (size_t)n};
     mv_error why = MV_ERROR_INIT;
     r = move(view, &f, &why);
+    /* A shrink or a refresh that ran beside: what is past the new end does not
+     * exist any more, whatever was copied of it. That is no error but the end. */
+    int live = mv__view_live(view, &size, err);
+    if (live != 0)
+        return live;
+    if (f.offset > size || (r != 0 && f.offset == size))
+        return size > off ? (int64_t)(size - off) : 0;
     if (r == 0)
         return (int64_t)n;
-    /* A shrink or a refresh that ran beside: what is past the new end does not
-     * exist any more, which is not an error but the end. */
-    int live = mv__view_live(view, &size, err);
-    if (live < 0)
-        return live;
-    if (f.offset >= size)
-        return (int64_t)f.done;
     return mv__fail_at(err, r, (struct mv__place){why.offset, why.length, why.done}, why.op, "%s",
                        why.text);
 }

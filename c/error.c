@@ -7,7 +7,7 @@
 
 int mv__error_usable(const mv_error *err)
 {
-    return err && err->size < offsetof(mv_error, offset) ? -EINVAL : 0;
+    return err && err->size < sizeof *err ? -EINVAL : 0;
 }
 
 static int fill_error(mv_error *err, int code, struct mv__place place, const char *op,
@@ -23,7 +23,7 @@ static int fill_error(mv_error *err, int code, struct mv__place place, const cha
     full.done = place.done;
     (void)snprintf(full.op, sizeof full.op, "%s", op);
     (void)vsnprintf(full.text, sizeof full.text, format, arguments);
-    memcpy(err, &full, err->size < sizeof full ? err->size : sizeof full);
+    memcpy(err, &full, sizeof full); /* a larger one's tail is not known here */
     return code;
 }
 
@@ -109,7 +109,7 @@ const char *mv_strerror(int code)
     case EROFS:
         return "the file system is read-only";
     case ESTALE:
-        return "the path leads to another file now";
+        return "the path, or the descriptor, leads to another file now";
     case ETXTBSY:
         return "the file is a program that is running";
     case E2BIG:

@@ -21,8 +21,8 @@
 
 /* ---- error ---- */
 
-/* mv__error_usable returns 0, or -EINVAL when err is there but has no room for
- * its first two fields. */
+/* mv__error_usable returns 0, or -EINVAL when err is there but smaller than
+ * an mv_error has ever been. */
 int mv__error_usable(const mv_error *err);
 
 /* mv__fail fills err, if there is one, and returns code (a negative errno). op
@@ -105,6 +105,9 @@ int mv__source_memory(struct mv__source *out, int *fd, mv_error *err);
  * block device is its size and for other devices UINT64_MAX. */
 int mv__source_length(const struct mv__source *source, int fd, uint64_t *out, mv_error *err);
 
+/* mv__source_look is mv__source_length for a view that is open. */
+int mv__source_look(struct mv__source *source, uint64_t *length, mv_error *err);
+
 /* mv__source_settle keeps fd if the view needs one, else closes it after
  * noting the path that finds the file again. On failure it is still open. */
 int mv__source_settle(struct mv__source *source, int fd, mv_error *err);
@@ -146,8 +149,9 @@ struct mv_view {
     struct mv__source source;
     _Atomic bool allocation_refused; /* by the file system: growth is only promised */
 
-    pthread_mutex_t shape_lock; /* resize, refresh, protect, detach take turns */
-    pthread_mutex_t sync_lock;  /* protects failure, source.directory and source.entry_owed */
+    pthread_mutex_t shape_lock;   /* resize, refresh, protect, detach take turns */
+    pthread_mutex_t sync_lock;    /* one sync at a time; protects source.directory, source.entry_owed */
+    pthread_mutex_t failure_lock; /* protects failure; never held during a system call */
     struct {
         int code;
         uint64_t offset, length;
@@ -226,10 +230,9 @@ struct mv__fault {
  * cause as a negative errno, with its sentence in err. */
 int64_t mv__cause_resolve(mv_view *view, const struct mv__fault *fault, mv_error *err);
 
-/* mv__cause_populate touches the span's pages in the way of access, without a
- * fault. On failure *bad is the first byte of the span that is on a page
- * which cannot be touched. */
-int mv__cause_populate(const mv_view *view, struct mv__span span, uint32_t access, uint64_t *bad);
+/* mv__cause_touch touches the span's pages in the way of access, without a
+ * fault. It returns 0, or the cause at the first byte that cannot be touched. */
+int mv__cause_touch(mv_view *view, struct mv__span span, uint32_t access, mv_error *err);
 
 /* ---- sync ---- */
 

@@ -15,7 +15,8 @@ static uint64_t length_to_be(const mv_options *o, uint64_t length)
 /* Changes the file as the options ask, now that nothing else can fail. */
 static int shape_file(mv_view *view, const mv_options *o, int fd, uint64_t length, mv_error *err)
 {
-    int allowed = o->file_size > length ? mv__resize_check_limit(o->file_size, err) : 0;
+    bool grows = o->file_size > length || (o->flags & MV_OPEN_TRUNCATE);
+    int allowed = o->file_size && grows ? mv__resize_check_limit(o->file_size, err) : 0;
     if (allowed < 0)
         return allowed;
     if ((o->flags & MV_OPEN_TRUNCATE) && length > 0) {

@@ -51,6 +51,22 @@ static long extend_file(int fd, uint64_t to)
     return r == 0 && (uint64_t)st.st_size < to ? truncate_retrying(fd, to) : r;
 }
 
+/* Refuses what certainly has no room, before the attempt fills the holes of
+ * the file and the rest of the disk. */
+static long check_room(int fd, uint64_t to)
+{
+    struct stat st;
+    enum mv__fs kind;
+    uint64_t free_bytes;
+    long r = mv__sys.fstat(fd, &st);
+    if (r == 0)
+        r = mv__sys_filesystem(fd, &kind, &free_bytes);
+    if (r < 0)
+        return r;
+    uint64_t has = (uint64_t)st.st_blocks * 512;
+    return to > has && to - has > free_bytes ? -ENOSPC : 0;
+}
+
 /* Gives back the blocks past the end that a failed allocation left there (ext4
  * keeps what it had found). Only truncation frees them, so that another
  * process's growth in this very moment would be cut: hence the look. */
@@ -61,42 +77,65 @@ static void trim_file(int fd, uint64_t length)
         truncate_retrying(fd, length);
 }
 
-static bool tail_is_zero(const mv_view *view, uint64_t length, size_t n)
+/* Moves the tail, the n bytes behind the end of the file in its last page, in
+ * or out of the mapping: its bytes are all in one page, so it goes or not. */
+static bool copy_tail(const mv_view *view, uint64_t length, unsigned char *bytes, size_t n,
+                      uint32_t access)
 {
     const struct mv__geometry *g = &view->geometry;
     uint64_t start = g->offset - g->lead;
-    if (length < start || length - start + n > g->mapped)
-        return false; /* not in sight */
+    size_t done;
+    return length >= start && length - start + n <= g->mapped &&
+           mv__copy_kernel(view->base + (length - start), bytes, n, access, &done) == 0;
+}
+
+/* 1 if something else than zeros is seen, 0 if not, -1 if nothing can be seen. */
+static int tail_is_dirty(const mv_view *view, uint64_t length, size_t n)
+{
     unsigned char bytes[256];
-    unsigned char *tail = view->base + (length - start);
     for (size_t done = 0; done < n;) {
         size_t step = n - done < sizeof bytes ? n - done : sizeof bytes;
-        size_t read;
-        if (mv__copy_kernel(tail + done, bytes, step, MV_READ, &read) < 0)
-            return false;
+        if (!copy_tail(view, length + done, bytes, step, MV_READ))
+            return -1;
         for (size_t i = 0; i < step; i++)
             if (bytes[i] != 0)
-                return false;
+                return 1;
+        done += step;
+    }
+    return 0;
+}
+
+static bool zero_tail(const mv_view *view, uint64_t length, size_t n)
+{
+    unsigned char zeros[256] = {0};
+    for (size_t done = 0; done < n;) {
+        size_t step = n - done < sizeof zeros ? n - done : sizeof zeros;
+        if (!copy_tail(view, length + done, zeros, step, MV_WRITE))
+            return false;
         done += step;
     }
     return true;
 }
 
 /* What was stored behind the end of the file, in its last page, must not
- * become content. File systems see to that themselves, but for tmpfs; a hole
- * is punched only where something is seen, since another process may be
- * growing the file at the same time. */
+ * become content: tmpfs would keep it, and ext4 does where its blocks are
+ * smaller than a page. Something is done only if something is seen, since
+ * another process may be growing the file at the same time. */
 static long clear_tail(const mv_view *view, int fd, uint64_t length)
 {
     size_t past = (size_t)(length & (view->page - 1));
-    if (past == 0 || tail_is_zero(view, length, view->page - past))
+    size_t n = view->page - past;
+    int dirty = past ? tail_is_dirty(view, length, n) : 0;
+    if (dirty == 0)
         return 0;
     struct stat st;
     long r = mv__sys.fstat(fd, &st);
     if (r < 0 || (uint64_t)st.st_size != length)
         return r;
-    r = mv__sys.fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)length,
-                          (off_t)(view->page - past));
+    if (dirty > 0 && zero_tail(view, length, n))
+        return 0;
+    /* The page is out of sight, or protected. */
+    r = mv__sys.fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)length, (off_t)n);
     return r == -EOPNOTSUPP ? 0 : r;
 }
 
@@ -125,7 +164,14 @@ int mv__resize_allocate(mv_view *view, int fd, uint64_t length, uint64_t from, u
             return mv__fail_call(err, (int)r, "fallocate");
     }
     /* Memory is taken at first touch, like malloc's. */
-    long r = view->source.is_memory ? 0 : allocate_blocks(fd, from, to);
+    long r = 0;
+    if (!view->source.is_memory) {
+        r = check_room(fd, from == 0 ? to : to - from);
+        if (r < 0)
+            return mv__fail(err, (int)r, "fstatfs", "there is no room for %" PRIu64 " bytes: %s", to,
+                            mv_strerror((int)r));
+        r = allocate_blocks(fd, from, to);
+    }
     if (r == -EOPNOTSUPP) {
         atomic_store(&view->allocation_refused, true);
         r = 0;
@@ -182,8 +228,9 @@ static int resize_file(mv_view *view, int fd, uint64_t now, uint64_t size, mv_er
                         "somebody has made the file longer, %" PRIu64 " bytes; mv_refresh adopts that",
                         length);
     if (size >= now) {
-        if (offset + size > length)
-            r = mv__resize_allocate(view, fd, length, length, offset + size, err);
+        /* Also what somebody else has appended may be a hole so far. */
+        if (size > now)
+            r = mv__resize_allocate(view, fd, length, offset + now, offset + size, err);
         if (r == 0)
             publish(view, size);
         return r;
@@ -227,6 +274,9 @@ static int refill_tail(mv_view *view, int fd, uint64_t now, uint64_t size, mv_er
         return 0;
     uint64_t n = view->page - past < size - now ? view->page - past : size - now;
     long r = mv__sys.pread(fd, view->data + now, (size_t)n, (off_t)(view->geometry.offset + now));
+    if (r == -EFAULT)
+        return mv__fail_at(err, -EACCES, (struct mv__place){now, n, 0}, "protect",
+                           "mv_protect keeps the last page from taking what was appended");
     return r < 0 ? mv__fail_call(err, (int)r, "pread") : 0;
 }
 

@@ -16,6 +16,10 @@
 /* Non-blocking, so that a FIFO cannot hang the open; no terminal is adopted. */
 #define ALWAYS (O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
 
+/* Room for the name in /proc that leads to what a descriptor has open. Not
+ * that of /proc/self: the process's first thread may have ended. */
+#define PROC_NAME 48
+
 static long open_retrying(const char *path, int flags, mode_t mode)
 {
     long fd;
@@ -35,6 +39,21 @@ static bool is_shared_write(const mv_options *o)
     return (o->flags & MV_OPEN_WRITE) && !(o->flags & MV_OPEN_PRIVATE);
 }
 
+/* hugetlbfs maps and unmaps in pages that are not the machine's. */
+static int refuse_huge_pages(int fd, const struct stat *st, mv_error *err)
+{
+    enum mv__fs kind;
+    uint64_t unused;
+    if ((size_t)st->st_blksize <= mv__sys_page_size())
+        return 0;
+    int r = mv__sys_filesystem(fd, &kind, &unused);
+    if (r < 0)
+        return mv__fail_call(err, r, "fstatfs");
+    return kind == MV__FS_HUGE
+               ? mv__fail(err, -ENODEV, "fstatfs", "a file of hugetlbfs cannot be mapped here")
+               : 0;
+}
+
 /* Notes which file fd is and refuses the kinds that cannot be mapped. */
 static int identify(struct mv__source *source, int fd, const mv_options *o, mv_error *err)
 {
@@ -46,7 +65,7 @@ static int identify(struct mv__source *source, int fd, const mv_options *o, mv_e
     source->inode = st.st_ino;
     source->is_file = S_ISREG(st.st_mode);
     if (source->is_file)
-        return 0;
+        return refuse_huge_pages(fd, &st, err);
     if (S_ISDIR(st.st_mode))
         return mv__fail(err, -EISDIR, "open", "a directory cannot be mapped");
     if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) {
@@ -111,8 +130,8 @@ int mv__source_path(struct mv__source *out, const char *path, const mv_options *
  * whatever its path says by now. */
 static long open_behind(const struct mv__source *source, int fd, int flags)
 {
-    char name[32];
-    (void)snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    char name[PROC_NAME];
+    (void)snprintf(name, sizeof name, "/proc/thread-self/fd/%d", fd);
     long again = open_retrying(name, flags | ALWAYS, 0);
     if (again < 0)
         return again;
@@ -152,12 +171,12 @@ int mv__source_descriptor(struct mv__source *out, int given, const mv_options *o
         r = identify(out, given, o, err);
     if (r < 0)
         return r;
+    /* Reading needs no description of its own, but has one where it can: the
+     * mapping would keep the caller's alive, with the locks on it. */
     out->given = given;
-    *fd = given;
-    if (!out->writable)
-        return 0;
-
-    long own = open_behind(out, given, O_RDWR);
+    long own = open_behind(out, given, out->writable ? O_RDWR : O_RDONLY);
+    if (own < 0 && !out->writable)
+        own = given;
     if (own < 0) {
         if (!(o->flags & MV_OPEN_SHARE_DESCRIPTION))
             return mv__fail(
@@ -200,6 +219,8 @@ int mv__source_length(const struct mv__source *source, int fd, uint64_t *out, mv
     long r = mv__sys.fstat(fd, &st);
     if (r < 0)
         return mv__fail_call(err, (int)r, "fstat");
+    if (!same_file(source, &st)) /* somebody closed what was not theirs: touch nothing */
+        return mv__fail(err, -ESTALE, "fstat", "the view's descriptor leads to another file now");
     *out = (uint64_t)st.st_size;
     if (source->is_file)
         return 0;
@@ -214,8 +235,8 @@ int mv__source_length(const struct mv__source *source, int fd, uint64_t *out, mv
  * when there is none (unlinked, a memfd, another root, no /proc). */
 static void find_path(const struct mv__source *source, int fd, char path[PATH_MAX])
 {
-    char name[32];
-    (void)snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    char name[PROC_NAME];
+    (void)snprintf(name, sizeof name, "/proc/thread-self/fd/%d", fd);
     long n = mv__sys.readlink(name, path, PATH_MAX - 1);
     path[n > 0 ? n : 0] = 0;
     struct stat st;
@@ -243,7 +264,7 @@ static int keep_path(struct mv__source *source, const char *path, mv_error *err)
 {
     size_t n = strlen(path) + 1;
     long memory = mv__sys.allocate(n);
-    if (memory <= 0)
+    if (memory == 0 || mv__sys_failed(memory))
         return mv__fail_call(err, -ENOMEM, "allocate");
     source->path = (char *)memory;
     memcpy(source->path, path, n);
@@ -254,11 +275,10 @@ static int keep_path(struct mv__source *source, const char *path, mv_error *err)
 static int keep_descriptor(struct mv__source *source, int fd, mv_error *err)
 {
     if (fd == source->given) {
-        long own = open_behind(source, fd, O_RDONLY);
-        if (own < 0)
-            own = mv__sys.fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        long own = mv__sys.fcntl(fd, F_DUPFD_CLOEXEC, 0);
         if (own < 0)
             return mv__fail_call(err, (int)own, "fcntl");
+        source->shared_description = true;
         fd = (int)own;
     }
     source->fd = fd;
@@ -297,11 +317,11 @@ void mv__source_abandon(struct mv__source *source, int fd, const char *path)
 
 /* Opens the path again and makes sure that it is the same file. While the view
  * maps it, its inode number cannot be given to another. */
-static int reopen(const struct mv__source *source, int *fd, mv_error *err)
+static int reopen(const struct mv__source *source, int flags, int *fd, mv_error *err)
 {
     if (!source->path)
         return mv__fail(err, -ENODEV, "open", "private memory has no file");
-    long again = open_retrying(source->path, O_RDONLY | ALWAYS, 0);
+    long again = open_retrying(source->path, flags | ALWAYS, 0);
     if (again < 0)
         return mv__fail(err, (int)again, "open", "the view's file cannot be opened again: %s",
                         mv_strerror((int)again));
@@ -320,7 +340,7 @@ static int reopen(const struct mv__source *source, int *fd, mv_error *err)
 int mv__source_borrow(struct mv__source *source, int *fd, mv_error *err)
 {
     if (source->fd < 0)
-        return reopen(source, fd, err);
+        return reopen(source, O_RDONLY, fd, err);
     unsigned users = atomic_load(&source->users);
     do {
         if (users == 0)
@@ -328,6 +348,18 @@ int mv__source_borrow(struct mv__source *source, int *fd, mv_error *err)
     } while (!atomic_compare_exchange_weak(&source->users, &users, users + 1));
     *fd = source->fd;
     return 0;
+}
+
+int mv__source_look(struct mv__source *source, uint64_t *length, mv_error *err)
+{
+    int fd;
+    /* O_PATH needs no permission to read, and to close it drops no lock. */
+    int r = source->fd < 0 ? reopen(source, O_PATH, &fd, err) : mv__source_borrow(source, &fd, err);
+    if (r != 0)
+        return r;
+    r = mv__source_length(source, fd, length, err);
+    mv__source_return(source, fd);
+    return r;
 }
 
 void mv__source_return(struct mv__source *source, int fd)

@@ -4,7 +4,8 @@
  *
  * Every system call, and every allocation, goes through the table mv__sys, so
  * that a test can make any of them fail. Each entry returns what the call
- * returns, or a negative errno: nothing here touches errno.
+ * returns, or a negative errno. None changes errno, and none is a point at
+ * which a thread can be cancelled: it might hold a lock or a descriptor.
  */
 #ifndef MAPVIEW_SYS_H
 #define MAPVIEW_SYS_H
@@ -17,6 +18,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+struct statfs;
+
 /* clang-format off */
 
 /* The list: name, parameters, arguments. The table, the calls behind it and
@@ -27,6 +30,7 @@
     X(close,             (int fd), (fd)) \
     X(fcntl,             (int fd, int command, long argument), (fd, command, argument)) \
     X(fstat,             (int fd, struct stat *st), (fd, st)) \
+    X(fstatfs,           (int fd, struct statfs *fs), (fd, fs)) \
     X(lstat,             (const char *path, struct stat *st), (path, st)) \
     X(ioctl,             (int fd, unsigned long request, void *argument), (fd, request, argument)) \
     X(readlink,          (const char *path, char *buf, size_t n), (path, buf, n)) \
@@ -49,6 +53,7 @@
     X(munlock,           (const void *address, size_t n), (address, n)) \
     X(msync,             (void *address, size_t n, int flags), (address, n, flags)) \
     X(fsync,             (int fd), (fd)) \
+    X(fdatasync,         (int fd), (fd)) \
     X(syncfs,            (int fd), (fd)) \
     X(sync_file_range,   (int fd, off_t offset, off_t n, unsigned flags), (fd, offset, n, flags)) \
     X(getrlimit,         (int resource, struct rlimit *limit), (resource, limit)) \
@@ -78,6 +83,23 @@ static inline bool mv__sys_failed(long result)
 
 /* mv__sys_page_size returns the size of a page in bytes, a power of two. */
 size_t mv__sys_page_size(void);
+
+/* Kinds of file systems that mapview treats differently. */
+enum mv__fs {
+    MV__FS_PLAIN,
+    MV__FS_MEMORY,        /* tmpfs: even loading a hole needs memory */
+    MV__FS_COPY_ON_WRITE, /* a store into allocated blocks can need new ones */
+    MV__FS_HUGE,          /* hugetlbfs: its pages are not the machine's */
+};
+
+/* mv__sys_filesystem stores the kind of fd's file system, and how many bytes
+ * it has free at most. */
+int mv__sys_filesystem(int fd, enum mv__fs *kind, uint64_t *free_bytes);
+
+/* mv__sys_thread returns the number of the calling thread, which the kernel
+ * takes for its process. (The process's own number is that of its first
+ * thread, which may have ended.) */
+pid_t mv__sys_thread(void);
 
 /* mv__sys_device_size stores the size of the block device fd in bytes. */
 int mv__sys_device_size(int fd, uint64_t *out);

@@ -8,10 +8,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* The one call of the table that is no system call: memory, set to zero. */
@@ -20,15 +24,17 @@ static void *allocate(size_t n)
     return calloc(1, n);
 }
 
-static long returned(long result)
-{
-    return result == -1 ? -errno : result;
-}
-
-#define MV__SYS_REAL(name, parameters, arguments) \
-    static long sys_##name parameters             \
-    {                                             \
-        return returned((long)name arguments);    \
+#define MV__SYS_REAL(name, parameters, arguments)                \
+    static long sys_##name parameters                            \
+    {                                                            \
+        int before = errno, cancel;                              \
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); \
+        long result = (long)name arguments;                      \
+        if (result == -1)                                        \
+            result = -errno;                                     \
+        pthread_setcancelstate(cancel, NULL);                    \
+        errno = before;                                          \
+        return result;                                           \
     }
 MV__SYS_CALLS(MV__SYS_REAL)
 #undef MV__SYS_REAL
@@ -51,6 +57,40 @@ const
 size_t mv__sys_page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+pid_t mv__sys_thread(void)
+{
+    return (pid_t)syscall(SYS_gettid); /* cannot fail; glibc has gettid since 2.30 */
+}
+
+#define ZFS_MAGIC 0x2fc12fc1
+#define BCACHEFS_MAGIC 0xca451a4e
+
+int mv__sys_filesystem(int fd, enum mv__fs *kind, uint64_t *free_bytes)
+{
+    struct statfs fs;
+    long r = mv__sys.fstatfs(fd, &fs);
+    if (r < 0)
+        return (int)r;
+    /* No blocks at all: one that does not count them, as tmpfs without a size. */
+    *free_bytes = fs.f_blocks ? (uint64_t)fs.f_bfree * (uint64_t)fs.f_bsize : UINT64_MAX;
+    switch ((uint32_t)fs.f_type) {
+    case TMPFS_MAGIC:
+        *kind = MV__FS_MEMORY;
+        break;
+    case HUGETLBFS_MAGIC:
+        *kind = MV__FS_HUGE;
+        break;
+    case BTRFS_SUPER_MAGIC:
+    case BCACHEFS_MAGIC:
+    case ZFS_MAGIC:
+        *kind = MV__FS_COPY_ON_WRITE;
+        break;
+    default:
+        *kind = MV__FS_PLAIN;
+    }
+    return 0;
 }
 
 int mv__sys_device_size(int fd, uint64_t *out)

@@ -39,9 +39,11 @@ int mv__view_new(const struct mv__geometry *g, const mv_options *o, int fd, mv_v
     if (r != 0)
         return mv__fail_call(err, r, "mmap");
     long memory = mv__sys.allocate(sizeof(mv_view));
-    if (memory <= 0)
+    if (memory == 0 || mv__sys_failed(memory))
         return mv__fail_call(err, -ENOMEM, "allocate");
     long base = map(g, o, fd);
+    if (base == -EIO) /* what files in /proc say that have no mmap */
+        base = -ENODEV;
     if (mv__sys_failed(base)) {
         mv__sys.release((void *)memory);
         return mv__fail(err, (int)base, "mmap", "%zu bytes cannot be mapped: %s", g->mapped,
@@ -61,6 +63,7 @@ int mv__view_new(const struct mv__geometry *g, const mv_options *o, int fd, mv_v
     atomic_init(&view->size, g->size);
     pthread_mutex_init(&view->shape_lock, NULL);
     pthread_mutex_init(&view->sync_lock, NULL);
+    pthread_mutex_init(&view->failure_lock, NULL);
     advise_at_open(view->base, g->mapped, o->flags);
     *out = view;
     return 0;
@@ -157,18 +160,12 @@ static uint64_t file_length_now(const mv_view *view)
 {
     struct mv__source *source = (struct mv__source *)&view->source; /* its counter is atomic */
     uint64_t length = UINT64_MAX;
-    int fd;
-    if (mv__source_borrow(source, &fd, NULL) < 0)
-        return UINT64_MAX;
-    if (mv__source_length(source, fd, &length, NULL) < 0)
-        length = UINT64_MAX;
-    mv__source_return(source, fd);
-    return length;
+    return mv__source_look(source, &length, NULL) == 0 ? length : UINT64_MAX;
 }
 
 static void stat_failure(const mv_view *view, mv_info *info)
 {
-    pthread_mutex_t *lock = (pthread_mutex_t *)&view->sync_lock;
+    pthread_mutex_t *lock = (pthread_mutex_t *)&view->failure_lock;
     pthread_mutex_lock(lock);
     if (view->failure.code < 0)
         info->state |= MV_STATE_FAILED;

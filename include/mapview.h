@@ -23,16 +23,21 @@
  *     stored there is lost, without a fault. mv_sync and mv_probe compare the
  *     file's length and say so; a file that was cut and grown back in between
  *     cannot be told from one that was not.
- *   - A file whose blocks are shared with another (a reflink) or not yet
- *     there (a hole) can run out of space at a store.
+ *   - A store can run out of space in a hole, in blocks that are shared with
+ *     another file (a reflink), and anywhere on a file system that copies on
+ *     write (btrfs, ZFS, bcachefs).
  *   - Closing any descriptor of a file drops the classic fcntl locks that
  *     this process holds on it: that is POSIX, and it holds for the ones that
- *     mapview closes, too, at open, mv_refresh and mv_close.
+ *     mapview closes, too: at open, at mv_detach and mv_close, and on a
+ *     read-only or private view wherever it has to read its file directly.
+ *   - Under overlayfs a read-only view goes on to show the lower file when
+ *     somebody has written to the upper one, as every mapping does. Where the
+ *     two differ in length, bytes that are not there are -ESTALE.
  *
  * Conventions
  *
- *   Results    0 or a count, or a negative errno. Nothing is kept in errno or
- *              in thread-local state.
+ *   Results    0 or a count, or a negative errno. errno is left alone, and
+ *              nothing is kept in thread-local state.
  *   Errors     Every call that can fail takes an mv_error, or NULL. A call
  *              that fails fills it; one that succeeds leaves it alone.
  *   Structs    A struct begins with its own size, which the _INIT macro sets.
@@ -52,6 +57,7 @@
  *              mv_close work on a view that the parent opened; the rest return
  *              -ECHILD. A view that the child opens is like any other.
  *   Signals    No call is async-signal-safe, but mv_data and mv_size.
+ *   Cancel     No call is a point at which a thread can be cancelled.
  *   Silence    The library never aborts, prints, starts a thread, installs a
  *              signal handler or reads the environment.
  *
@@ -148,7 +154,9 @@ typedef struct mv_options {
  * file_size gives the file real blocks for its first file_size bytes, so that
  * a full disk is -ENOSPC here and not a fault at a later store. Where the file
  * system cannot allocate ahead, the file is only made long enough and mv_has
- * MV_HAS_ALLOCATE says 0. It needs a shared MV_OPEN_WRITE view.
+ * MV_HAS_ALLOCATE says 0. It needs a shared MV_OPEN_WRITE view. When the call
+ * fails the file's bytes and length are as before, though some of its holes
+ * may have been given blocks.
  *
  * A file that this call created under MV_OPEN_EXCLUSIVE is removed again when
  * the call fails. One that it created without is left, since another process
@@ -166,6 +174,7 @@ typedef struct mv_options {
  *   -ENODEV     not a regular file (a FIFO, a socket, a device without
  *               MV_OPEN_DEVICE), or one that cannot be mapped (as in /proc)
  *   -ENXIO      path is a socket
+ *   -EAGAIN     another process has a lease on the file (see fcntl(2))
  *   -EINVAL     contradictory flags, or an offset or length past the end
  *   -EOVERFLOW  offset plus length, reserve or file_size leaves 63 bits
  *   -ENOMEM     no address space left (RLIMIT_AS, vm.max_map_count, or more
@@ -204,7 +213,8 @@ MV_API int mv_open_fd(int fd, const mv_options *options, mv_view **out, mv_error
  * flags only _WRITE (implied), _RANDOM and _SEQUENTIAL are allowed, of the
  * other options only reserve (not with MV_OPEN_PRIVATE).
  *
- * Errors: -ENOMEM, -EMFILE, -ENFILE, -EOVERFLOW.
+ * Errors: -ENOMEM, -EMFILE, -ENFILE, -EOVERFLOW, -EFBIG (over RLIMIT_FSIZE,
+ * which the kernel applies to shared memory, too).
  */
 MV_API int mv_anonymous(uint64_t size, const mv_options *options, mv_view **out, mv_error *err);
 
@@ -250,6 +260,9 @@ MV_API uint64_t mv_size(const mv_view *view);
  *   -EIO            the device failed, or the cause cannot be found out
  *   -EACCES         the bytes were made inaccessible by mv_protect
  *   -EFAULT         buf is not the caller's to write to
+ *   -ESTALE         the view's path leads to another file now, see overlayfs
+ *   -EOPNOTSUPP     a device whose memory only mv_data can access
+ *   -ENOMEM, -EMFILE  the kernel could not copy
  */
 MV_API int64_t mv_read(mv_view *view, void *buf, uint64_t n, uint64_t off, mv_error *err);
 
@@ -262,6 +275,7 @@ MV_API int64_t mv_read(mv_view *view, void *buf, uint64_t n, uint64_t off, mv_er
  * Errors: as mv_read, and
  *   -EACCES           the view is read-only, or made so by mv_protect
  *   -ENOSPC, -EDQUOT  no room for a hole or a shared block
+ *   -EFBIG            only a write past RLIMIT_FSIZE would find room
  */
 MV_API int64_t mv_write(mv_view *view, const void *buf, uint64_t n, uint64_t off, mv_error *err);
 
@@ -291,21 +305,25 @@ MV_API int mv_probe(mv_view *view, uint64_t off, uint64_t len, uint32_t access, 
 
 /*
  * mv_sync writes what was stored in the range to the medium. On success it is
- * there, as far as the level says; memory and tmpfs have no medium.
+ * there, as far as the level says; memory and tmpfs have no medium. Syncs of
+ * one view that wait for the medium take turns.
  *
- * The first failure of the kernel is kept: every later mv_sync on the view
- * returns it with its offset, length and op, whatever the range, since the
- * kernel may have dropped the bytes and would report success the next time.
- * The view can still be read and written. Open it anew to start over, and
- * write the bytes again.
+ * The first failure of the kernel, -EINTR included, is kept: every later
+ * mv_sync on the view returns it with its offset, length and op, whatever the
+ * range, since the kernel may have dropped the bytes and would report success
+ * the next time. The view can still be read and written. Open it anew to start
+ * over, and write the bytes again.
  *
- * A view that reaches past the file's present end is -MV_ETRUNCATED: bytes of
- * the range were lost when somebody cut the file. That is not kept: it is
- * asked each time.
+ * A range that reaches past the file's present end is -MV_ETRUNCATED: its
+ * bytes were lost when somebody cut the file. That is not kept: it is asked
+ * each time.
+ *
+ * On a read-only view it writes what others have stored, by the file opened
+ * again; a failure that somebody else has been told of is not told again.
  *
  * Errors: -EIO, -ENOSPC, -EDQUOT and what else fsync(2) reports, -EINVAL on a
- * private view, -EOPNOTSUPP (a device that cannot), -MV_ETRUNCATED, and those of opening the file again (see
- * mv_open) on a read-only view.
+ * private view, -EOPNOTSUPP (a device that cannot), -MV_ETRUNCATED, and those
+ * of opening the file again (see mv_open) on a read-only view.
  */
 MV_API int mv_sync(mv_view *view, uint64_t off, uint64_t len, uint32_t level, mv_error *err);
 
@@ -314,7 +332,8 @@ MV_API int mv_sync(mv_view *view, uint64_t off, uint64_t len, uint32_t level, mv
  * allocates real blocks and reads as zeros; nothing moves and no reader waits.
  * When it fails, view and file are as before. Only a shared write view that
  * was opened up to the end of its file (length 0), or growable memory, can be
- * resized. Memory is taken at first touch, not here.
+ * resized. Memory is taken at first touch, not here. A file that somebody else
+ * has made longer stays so long; the bytes up to size are allocated then, too.
  *
  * When shrinking, an access past the new end through a raw pointer faults; a
  * running mv_read comes back short or with -MV_ETRUNCATED.
@@ -327,6 +346,7 @@ MV_API int mv_sync(mv_view *view, uint64_t off, uint64_t len, uint32_t level, mv
  *   -MV_ETRUNCATED  somebody has cut the file; mv_refresh adopts that
  *   -EFBIG          over RLIMIT_FSIZE, or more than the file system can hold
  *   -EOVERFLOW      offset plus size leaves 63 bits
+ *   -ESTALE         the view's descriptor was closed by somebody, and reused
  *   -ENOSPC, -EDQUOT, -EIO, -EPERM (a sealed memfd)
  */
 MV_API int mv_resize(mv_view *view, uint64_t size, mv_error *err);
@@ -336,8 +356,10 @@ MV_API int mv_resize(mv_view *view, uint64_t size, mv_error *err);
  * to the end for a view opened to the end, and never over the length asked
  * for otherwise. Private memory and devices stay as they are.
  *
- * Errors: -ENOMEM (the file is longer than the reservation; the view stays as
- * it was), and those of opening the file again (see mv_open).
+ * Errors: -ENOMEM (the file is longer than the reservation), -EACCES (the last
+ * page of a private view must take appended bytes, and mv_protect forbids it),
+ * and those of opening the file again (see mv_open). The view then stays as it
+ * was.
  */
 MV_API int mv_refresh(mv_view *view, mv_error *err);
 
@@ -372,15 +394,16 @@ MV_API int mv_prefault(mv_view *view, uint64_t off, uint64_t len, uint32_t what,
  * no room (mv_resize's blocks are gone). On a private view the process drops
  * its own copies: the bytes are the file's again, or zero if there is no file.
  *
- * Errors: -EACCES (a read-only view), -EOPNOTSUPP (the file system cannot),
- * -ENODEV (a device), -EIO, -EPERM (a sealed memfd).
+ * Errors: -EACCES (a read-only view, or protected private bytes), -EOPNOTSUPP
+ * (the file system cannot), -ENODEV (a shared view of a device), -EBUSY (pinned
+ * private pages, before Linux 5.18), -EIO, -EPERM (a sealed memfd).
  */
 MV_API int mv_discard(mv_view *view, uint64_t off, uint64_t len, mv_error *err);
 
 /*
  * mv_pin keeps the pages of the range in memory until mv_unpin or mv_close.
- * Pins do not nest. Errors: -ENOMEM (over RLIMIT_MEMLOCK), -EPERM (that limit
- * is 0), -EAGAIN (some pages could not be read).
+ * Pins do not nest. Errors: as mv_prefault where a byte cannot be brought in;
+ * -ENOMEM (over RLIMIT_MEMLOCK), -EPERM (that limit is 0).
  */
 MV_API int mv_pin(mv_view *view, uint64_t off, uint64_t len, mv_error *err);
 MV_API int mv_unpin(mv_view *view, uint64_t off, uint64_t len, mv_error *err);
@@ -424,9 +447,9 @@ typedef struct mv_info {
 MV_API int mv_stat(const mv_view *view, mv_info *info, mv_error *err);
 
 /* Capabilities, for mv_has. */
-#define MV_HAS_POPULATE 1U    /* mv_probe and mv_prefault work */
-#define MV_HAS_KERNEL_COPY 2U /* mv_read and mv_write need one system call (else several) */
-#define MV_HAS_ALLOCATE 3U    /* growing allocates real blocks; 0 once the file system has refused */
+#define MV_HAS_POPULATE 1U        /* mv_probe and mv_prefault work */
+#define MV_HAS_KERNEL_COPY 2U     /* mv_read and mv_write need one system call (else several) */
+#define MV_HAS_ALLOCATE 3U        /* growing allocates blocks that a later store finds there */
 #define MV_HAS_OWN_DESCRIPTION 4U /* nobody else can consume the errors of a sync; 0 without a view */
 #define MV_HAS_RESIZE 5U          /* mv_resize is for views like this; 0 without a view */
 
