@@ -1,0 +1,169 @@
+//go:build cgo
+
+package mapview
+
+import (
+	"io"
+	"runtime"
+	"runtime/debug"
+)
+
+// ReadAt copies len(p) bytes of the view, starting at off, into p. It returns
+// fewer only with an error: io.EOF where the view ends, a *[FaultError] where
+// the bytes cannot be read. It implements [io.ReaderAt].
+func (v *View) ReadAt(p []byte, off int64) (int, error) {
+	size := v.size.Load()
+	if off < 0 || off >= size || len(p) == 0 {
+		return v.readNothing(p, off, size)
+	}
+	var err error
+	if int64(len(p)) > size-off {
+		p, err = p[:size-off], io.EOF
+	}
+	if !v.copy(p, v.at(off, int64(len(p)))) {
+		return v.readSlowly(p, off, err)
+	}
+	runtime.KeepAlive(v)
+	return len(p), err
+}
+
+func (v *View) readNothing(p []byte, off, size int64) (int, error) {
+	switch {
+	case size < 0:
+		return 0, &v.errs.readClosed
+	case off < 0:
+		return 0, &v.errs.readNegative
+	case len(p) == 0:
+		return 0, nil
+	}
+	return 0, io.EOF
+}
+
+// readSlowly does again what met a fault, by the C core: it copies through the
+// kernel, which does not fault, counts exactly and finds the cause. err is
+// what a whole success returns.
+func (v *View) readSlowly(p []byte, off int64, err error) (int, error) {
+	if v.size.Load() < 0 {
+		return 0, &v.errs.readClosed
+	}
+	n, f := coreRead(v.c, p, off)
+	runtime.KeepAlive(v)
+	switch {
+	case f != nil:
+		return n, v.accessError("read", f)
+	case n < len(p): // the view has been made smaller meanwhile
+		return n, io.EOF
+	}
+	return n, err
+}
+
+// WriteAt copies p into the view, starting at off. It never grows the view: it
+// returns fewer than len(p) with an error that is io.ErrShortWrite to
+// errors.Is where the view ends, and a *[FaultError] where the bytes cannot be
+// written. The bytes are durable after [View.Sync]. It implements
+// [io.WriterAt].
+func (v *View) WriteAt(p []byte, off int64) (int, error) {
+	size := v.size.Load()
+	if off < 0 || off >= size || len(p) == 0 || !v.writable {
+		return v.writeNothing(p, off, size)
+	}
+	var err error
+	if int64(len(p)) > size-off {
+		p, err = p[:size-off], &v.errs.writeShort
+	}
+	if !v.copy(v.at(off, int64(len(p))), p) {
+		return v.writeSlowly(p, off, err)
+	}
+	runtime.KeepAlive(v)
+	return len(p), err
+}
+
+func (v *View) writeNothing(p []byte, off, size int64) (int, error) {
+	switch {
+	case size < 0:
+		return 0, &v.errs.writeClosed
+	case off < 0:
+		return 0, &v.errs.writeNegative
+	case !v.writable:
+		return 0, &v.errs.writeReadOnly
+	case len(p) == 0:
+		return 0, nil
+	}
+	return 0, &v.errs.writeShort
+}
+
+// writeSlowly is to WriteAt what readSlowly is to ReadAt.
+func (v *View) writeSlowly(p []byte, off int64, err error) (int, error) {
+	if v.size.Load() < 0 {
+		return 0, &v.errs.writeClosed
+	}
+	n, f := coreWrite(v.c, p, off)
+	runtime.KeepAlive(v)
+	switch {
+	case f != nil:
+		return n, v.accessError("write", f)
+	case n < len(p):
+		return n, &v.errs.writeShort
+	}
+	return n, err
+}
+
+// At returns the byte at index i. Like the index of a slice it panics when i
+// is out of range, which it always is once the view is closed. When the byte
+// cannot be read it panics with a *[FaultError].
+func (v *View) At(i int) byte {
+	// One iteration for nearly everybody: the second finds the view closed or
+	// smaller, and panics at the index.
+	for {
+		b := v.at(0, v.Size())
+		_ = b[i]
+		var x [1]byte
+		if v.copy(x[:], b[i:i+1]) {
+			runtime.KeepAlive(v)
+			return x[0]
+		}
+		n, err := v.readSlowly(x[:], int64(i), nil)
+		if _, fault := err.(*FaultError); fault {
+			panic(err)
+		}
+		if n == 1 {
+			return x[0]
+		}
+	}
+}
+
+// copy is the builtin, but returns false when a fault in the view stops it.
+func (v *View) copy(dst, src []byte) (done bool) {
+	defer v.catchCopy(debug.SetPanicOnFault(true))
+	copy(dst, src)
+	return true
+}
+
+// catchCopy recovers from a fault in the view. Any other panic goes on with
+// the same value, from here so that its trace shows where it began.
+func (v *View) catchCopy(panicOnFault bool) {
+	debug.SetPanicOnFault(panicOnFault)
+	if r := recover(); r != nil && !v.owns(r) {
+		panic(r)
+	}
+}
+
+// owns tells whether a recovered value is a fault of this view's memory.
+func (v *View) owns(r any) bool {
+	address, ok := faultAddress(r)
+	return ok && v.first <= address && address < v.end
+}
+
+// faultAddress returns the address that a recovered value tells of.
+func faultAddress(r any) (uintptr, bool) {
+	switch e := r.(type) {
+	case *FaultError: // of At
+		return e.address, e.address != 0
+	case interface {
+		runtime.Error
+		Addr() uintptr
+	}:
+		return e.Addr(), true
+	}
+	return 0, false
+}

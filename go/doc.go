@@ -1,0 +1,85 @@
+//go:build cgo
+
+/*
+Package mapview shows files, and memory that has no file, as plain memory for
+reading and writing.
+
+A [View] is an [io.ReaderAt] and an [io.WriterAt] that costs little more than a
+copy. Through [View.Do], [View.Bytes], [Slice] and [Ptr] its bytes can be used
+in place. [Open] and [OpenFile] show a named file, [Map] one that is open
+already, [Anonymous] and [NewMemory] memory.
+
+The work is done by a C core, so the package needs cgo and a C compiler, and
+Linux.
+
+# Concurrency
+
+Every method of a View may be called at the same time from any number of
+goroutines, Close included. Two that access the same bytes, one of them
+writing, see each other's bytes in no particular order, as with any memory.
+ReadAt, WriteAt, At and Do take no lock. Resize, Refresh and Close take turns.
+
+The race detector does not follow atomic operations on memory of a View: what
+they order looks like a race to it.
+
+# Lifetime
+
+A View must be closed. After Close its methods return an error that is
+[os.ErrClosed], also those that are running; a copy that Close stops half-way
+may have moved more bytes than it reports.
+
+Slices and pointers into a view stay valid until Close, even if the View itself
+is forgotten: what [View.Bytes], [Slice] and [Ptr] were called on is never
+unmapped without Close. After Close they fault. Address space that nobody can
+use any more goes back by itself, but that of a closed view whose bytes were
+lent waits until 8192 more such views, or 8 TiB of them, have been closed and
+forgotten. So a slice that was kept by mistake faults instead of reading or
+changing another file.
+
+A View that was forgotten without Close, and of which nobody has a slice, is
+closed by the garbage collector. [Live] counts those that are still open.
+
+# Durability
+
+What was stored in a view is seen at once by everybody who reads the file. It
+is on the medium after [View.Sync], or after [View.SyncRange] with [SyncData]
+or [SyncFull], has returned nil. The first failure stays with the View: no
+later sync claims success.
+
+When somebody else cuts the file to a length inside a page, the bytes from
+there to the end of that page read as zero, and what is stored there is lost,
+without a fault. Sync and [View.Probe] compare the file's length and say so; a
+file that was cut and grown back in between cannot be told from one that was
+not.
+
+# Faults
+
+A byte of a view can be out of reach: somebody has cut the file, the disk is
+full, the device fails. Where plain mapped memory would end the program, the
+methods of a View return a [*FaultError], which names the first such byte and
+the cause. ReadAt and WriteAt also return how many bytes came before it.
+
+Code that uses bytes in place has the same safety inside of [View.Do]. Outside
+of it, through a slice of Bytes or Slice or a pointer of Ptr, a fault ends the
+program.
+
+An error that is no fault is a [*io/fs.PathError]. It answers errors.Is for the
+syscall.Errno behind it and for [fs.ErrInvalid], [fs.ErrPermission],
+[fs.ErrNotExist], [fs.ErrExist] and [os.ErrClosed]. [io.EOF] comes alone.
+
+# Performance
+
+ReadAt and WriteAt on bytes that are in memory are a copy, with one atomic load
+and a few nanoseconds for the safety: no system call, no call into C, no lock,
+no allocation, also when they return io.EOF, os.ErrClosed or the error of a bad
+offset. Do costs the same once for all that f does.
+
+A load or store of a byte that is not in memory waits for the disk, and keeps
+the goroutine's processor from others, which a system call would not. Where
+that matters, call [View.Prefault] first, or [View.Advise] with
+[AdviceWillNeed] for many ranges at once.
+
+A file that is read once from beginning to end, and small files that are opened
+for one read, are served as well or better by package os.
+*/
+package mapview

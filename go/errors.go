@@ -1,0 +1,161 @@
+//go:build cgo
+
+package mapview
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// The causes that errors.Is finds beside those of packages os, io/fs and
+// syscall.
+var (
+	// ErrTruncated means that the file ends before this byte: somebody has
+	// cut it since the View was opened.
+	ErrTruncated = errors.New("the file ends before this byte")
+
+	// ErrNoSpace means that a store found no room on the device. It is
+	// syscall.ENOSPC to errors.Is; a used-up quota, which is syscall.EDQUOT,
+	// is an ErrNoSpace too.
+	ErrNoSpace error = &sysError{syscall.ENOSPC, "no space is left for this byte"}
+
+	errNoQuota error = &sysError{syscall.EDQUOT, "the disk quota leaves no space for this byte"}
+)
+
+// A FaultError is an access to a view's memory that could not be done: what
+// would have been a crash through a plain pointer.
+type FaultError struct {
+	Op     string // "read", "write", "access" (see [View.Do]), "probe" or "prefault"
+	Path   string // the Name of the View
+	Offset int64  // the first byte of the view that could not be accessed
+	Err    error  // the cause: ErrTruncated, ErrNoSpace or a syscall.Errno, such as EIO
+
+	address uintptr // of that byte, for an outer Do to know a panic of At
+}
+
+// Error tells all four fields.
+func (e *FaultError) Error() string {
+	return fmt.Sprintf("%s %s: at byte %d: %v", e.Op, e.Path, e.Offset, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *FaultError) Unwrap() error { return e.Err }
+
+// A sysError is a system error with the sentence that explains it here.
+type sysError struct {
+	errno    syscall.Errno
+	sentence string
+}
+
+func (e *sysError) Error() string { return e.sentence }
+func (e *sysError) Unwrap() error { return e.errno }
+
+// Is adds what syscall.Errno does not answer for by itself.
+func (e *sysError) Is(target error) bool {
+	switch e.errno {
+	case syscall.EINVAL:
+		return target == fs.ErrInvalid
+	case syscall.EBADF:
+		return target == os.ErrClosed
+	case syscall.ENOSPC, syscall.EDQUOT:
+		return target == ErrNoSpace
+	}
+	return false
+}
+
+// A truncation outside a fault has a sentence too, but no errno.
+type truncation struct{ sentence string }
+
+func (e *truncation) Error() string { return e.sentence }
+func (e *truncation) Unwrap() error { return ErrTruncated }
+
+// The errors that need no call of the C core to be found.
+var (
+	errClosed   = &sysError{syscall.EBADF, "the view is closed"}
+	errNegative = &sysError{syscall.EINVAL, "the offset is negative"}
+	errReadOnly = &sysError{syscall.EACCES, "the view is read-only"}
+)
+
+// fixedErrors are the errors of a View's accesses, made when it is opened so
+// that returning one allocates nothing. Nobody writes to them.
+type fixedErrors struct {
+	readClosed, readNegative                              fs.PathError
+	writeClosed, writeNegative, writeReadOnly, writeShort fs.PathError
+	accessClosed                                          fs.PathError
+}
+
+func newFixedErrors(name string) *fixedErrors {
+	return &fixedErrors{
+		readClosed:    fs.PathError{Op: "read", Path: name, Err: errClosed},
+		readNegative:  fs.PathError{Op: "read", Path: name, Err: errNegative},
+		writeClosed:   fs.PathError{Op: "write", Path: name, Err: errClosed},
+		writeNegative: fs.PathError{Op: "write", Path: name, Err: errNegative},
+		writeReadOnly: fs.PathError{Op: "write", Path: name, Err: errReadOnly},
+		writeShort:    fs.PathError{Op: "write", Path: name, Err: io.ErrShortWrite},
+		accessClosed:  fs.PathError{Op: "access", Path: name, Err: errClosed},
+	}
+}
+
+// A failure is an mv_error.
+type failure struct {
+	code   int // a positive errno, or codeTruncated
+	offset int64
+	done   int
+	text   string
+}
+
+// err returns the failure as the Err of a PathError.
+func (f *failure) err() error {
+	if f.code == codeTruncated {
+		return &truncation{f.text}
+	}
+	return &sysError{syscall.Errno(f.code), f.text}
+}
+
+// pathError returns nil for a nil failure.
+func pathError(op, name string, f *failure) error {
+	if f == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: name, Err: f.err()}
+}
+
+// invalid is a bad argument that the C core is not asked about.
+func invalid(op, name, format string, args ...any) error {
+	return &fs.PathError{Op: op, Path: name, Err: &sysError{syscall.EINVAL, fmt.Sprintf(format, args...)}}
+}
+
+// fault returns the FaultError that code is the cause of, or nil when code is
+// no cause of a fault.
+func (v *View) fault(op string, off int64, code int) error {
+	e := &FaultError{Op: op, Path: v.name, Offset: off, address: v.address(off)}
+	switch code {
+	case codeTruncated:
+		e.Err = ErrTruncated
+	case int(syscall.ENOSPC):
+		e.Err = ErrNoSpace
+	case int(syscall.EDQUOT):
+		e.Err = errNoQuota
+	case int(syscall.EIO), int(syscall.EACCES), int(syscall.EFAULT):
+		e.Err = syscall.Errno(code)
+	default:
+		return nil
+	}
+	return e
+}
+
+// accessError is the error of an access that the C core refused or could not
+// finish: a FaultError if bytes are to blame.
+func (v *View) accessError(op string, f *failure) error {
+	if f == nil {
+		return nil
+	}
+	if err := v.fault(op, f.offset, f.code); err != nil {
+		return err
+	}
+	return pathError(op, v.name, f)
+}

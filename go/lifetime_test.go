@@ -1,0 +1,339 @@
+//go:build cgo
+
+package mapview_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	mapview "example.com/mapview/go"
+)
+
+func TestLive(t *testing.T) {
+	before := mapview.Live()
+	a := open(t, newFile(t, pattern(page)), os.O_RDWR, nil)
+	b := open(t, a.Name(), os.O_RDONLY, nil)
+	if got := mapview.Live() - before; got != 2 {
+		t.Errorf("%d more are live, not 2", got)
+	}
+	a.Close()
+	a.Close()
+	b.Close()
+	if got := mapview.Live() - before; got != 0 {
+		t.Errorf("%d more are live, not 0", got)
+	}
+	if _, err := mapview.Open("/nothing"); err == nil || mapview.Live() != before {
+		t.Error("a failed Open is live")
+	}
+}
+
+// The descriptor of a view goes at Close, before the view is garbage.
+func TestCloseReleasesDescriptor(t *testing.T) {
+	name := newFile(t, pattern(page))
+	before := descriptors(t)
+	kept := make([]*mapview.View, 20)
+	for i := range kept {
+		kept[i] = open(t, name, os.O_RDWR, nil)
+	}
+	if descriptors(t) <= before {
+		t.Skip("a view that can be written keeps no descriptor here: nothing to see")
+	}
+	for _, v := range kept {
+		v.Close()
+	}
+	if got := descriptors(t); got != before {
+		t.Errorf("%d descriptors, %d before", got, before)
+	}
+	runtime.KeepAlive(kept)
+}
+
+// Accesses beside Close return data, the end, or os.ErrClosed, and nothing
+// else; each view is closed while it is used.
+func TestCloseStorm(t *testing.T) {
+	const rounds, size = 300, 16 << 10
+	name := newFile(t, pattern(size))
+	var stopped atomic.Int64 // accesses that Close has ended
+	for range rounds {
+		v := open(t, name, os.O_RDWR, nil)
+		words, err := mapview.Slice[uint64](v, 0, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var group sync.WaitGroup
+		var running atomic.Int64
+		use := func(access func(p []byte) error) {
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				p := make([]byte, size)
+				for first := true; ; first = false {
+					err := access(p)
+					runtime.Gosched() // or each would keep its processor for 10 ms
+					if first {
+						running.Add(1)
+					}
+					if errors.Is(err, os.ErrClosed) {
+						stopped.Add(1)
+						return
+					}
+					if err != nil && err != io.EOF {
+						t.Errorf("%v (%T)", err, err)
+						return
+					}
+				}
+			}()
+		}
+		for range 2 {
+			use(func(p []byte) error { _, err := v.ReadAt(p, 0); return err })
+			use(func(p []byte) error { _, err := v.ReadAt(p[:100], size-50); return err })
+			use(func(p []byte) error { _, err := v.WriteAt(p, 0); return err })
+			use(func(p []byte) error {
+				return v.Do(func(b []byte) error {
+					for i := range b {
+						b[i]++
+					}
+					words[7]++
+					return nil
+				})
+			})
+			use(func(p []byte) error { return v.Prefault(0, mapview.ToEnd, mapview.AccessWrite) })
+			use(func(p []byte) error { return v.SyncRange(0, mapview.ToEnd, mapview.SyncStart) })
+		}
+		for running.Load() < 12 && !t.Failed() {
+			runtime.Gosched()
+		}
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
+		group.Wait()
+		if t.Failed() {
+			return
+		}
+	}
+	if got := stopped.Load(); got != 12*rounds {
+		t.Errorf("%d of %d accesses ended as closed", got, 12*rounds)
+	}
+}
+
+// A slice that outlives its view faults: the addresses do not become those of
+// another file, however much is opened afterwards.
+func TestStaleSliceFaults(t *testing.T) {
+	mine := newFile(t, pattern(page))
+	other := newFile(t, make([]byte, page))
+	stale := make([][]byte, 200)
+	for i := range stale {
+		v, err := mapview.OpenFile(mine, os.O_RDWR, 0, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stale[i] = v.Bytes()
+		v.Close()
+	}
+	freeGarbage()
+	for range 3 * len(stale) {
+		open(t, other, os.O_RDWR, nil)
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	for i, b := range stale {
+		if value := panicOf(func() { load(b, 0) }); !isFault(value) {
+			t.Fatalf("slice %d: a load panics with %v", i, value)
+		}
+		if value := panicOf(func() { b[0] = 99 }); !isFault(value) {
+			t.Fatalf("slice %d: a store panics with %v", i, value)
+		}
+	}
+	wantContent(t, other, make([]byte, page))
+	wantContent(t, mine, pattern(page))
+}
+
+// freeGarbage frees all Views that are garbage.
+func freeGarbage() {
+	for range 3 {
+		runtime.GC()
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// A slice keeps its view's memory, even if the View is garbage and was never
+// closed.
+func TestSliceOutlivesView(t *testing.T) {
+	content := pattern(page)
+	name := newFile(t, content)
+	live := mapview.Live()
+	for what, lend := range map[string]func(v *mapview.View) ([]byte, error){
+		"Bytes": func(v *mapview.View) ([]byte, error) { return v.Bytes(), nil },
+		"Slice": func(v *mapview.View) ([]byte, error) { return mapview.Slice[byte](v, 0, page) },
+		"Ptr": func(v *mapview.View) ([]byte, error) {
+			p, err := mapview.Ptr[byte](v, 0)
+			return unsafe.Slice(p, page), err
+		},
+	} {
+		v, err := mapview.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := lend(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v = nil
+		freeGarbage()
+		value := panicOf(func() {
+			defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+			if !bytes.Equal(b, content) {
+				t.Errorf("%s: other bytes", what)
+			}
+		})
+		if value != nil {
+			t.Errorf("%s: %v", what, value)
+		}
+	}
+	if got := mapview.Live() - live; got != 3 {
+		t.Errorf("%d more are live, not 3", got)
+	}
+}
+
+// A View that was forgotten, and of which no slice was taken, is closed.
+func TestForgottenViewIsClosed(t *testing.T) {
+	name := newFile(t, pattern(page))
+	live, fds := mapview.Live(), descriptors(t)
+	for range 10 {
+		if _, err := mapview.OpenFile(name, os.O_RDWR, 0, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The cleanups run when the runtime likes: ask until they have.
+	for range 100 {
+		if freeGarbage(); mapview.Live() == live {
+			break
+		}
+	}
+	if mapview.Live() != live || descriptors(t) != fds {
+		t.Errorf("%d are live, %d were; %d descriptors, %d were", mapview.Live(), live, descriptors(t), fds)
+	}
+}
+
+// Opening and closing goes on for ever: neither mappings nor addresses nor
+// descriptors run out. The kernel has 65530 mappings, and 128 TiB of addresses
+// without five-level page tables.
+func TestCycles(t *testing.T) {
+	name := newFile(t, pattern(page))
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // or it might run by chance
+	for _, c := range []struct {
+		what      string
+		cycles    int
+		flag      int
+		reserve   int64
+		lend      bool
+		forget    bool
+		mostBytes int64
+	}{
+		{"closed", 70_000, os.O_RDONLY, 1 << 30, false, false, 40 << 40},
+		{"lent and closed", 70_000, os.O_RDONLY, 1 << 30, true, false, 40 << 40},
+		{"forgotten", 70_000, os.O_RDONLY, 1 << 30, false, true, 40 << 40},
+		{"small, forgotten", 70_000, os.O_RDONLY, 0, false, true, 40 << 40},
+		{"1 TiB each", 300, os.O_RDWR, 1 << 40, false, false, 60 << 40},
+		{"1 TiB each, lent", 300, os.O_RDWR, 1 << 40, true, false, 60 << 40},
+		{"1 TiB each, forgotten", 300, os.O_RDWR, 1 << 40, false, true, 60 << 40},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			fds := descriptors(t)
+			var open [8]*mapview.View // some are open beside those that are closed
+			for i := range c.cycles {
+				v, err := mapview.OpenFile(name, c.flag, 0, &mapview.Options{Reserve: c.reserve})
+				if err != nil {
+					t.Fatalf("cycle %d: %v", i, err)
+				}
+				if c.lend {
+					v.Bytes()
+				}
+				if at := &open[i*i%len(open)]; !c.forget {
+					v, *at = *at, v
+					if v != nil {
+						v.Close()
+					}
+				}
+				if i%(c.cycles/20) == 0 {
+					checkAddresses(t, c.mostBytes, fds+100)
+				}
+			}
+			for _, v := range open {
+				if v != nil {
+					v.Close()
+				}
+			}
+		})
+	}
+}
+
+// When addresses run out, those of garbage are looked for before an open fails.
+func TestOpenCollectsGarbage(t *testing.T) {
+	if err := secondProcess("reserve", newFile(t, pattern(page))).Run(); err != nil {
+		t.Error(err)
+	}
+}
+
+// childReserve does this with 21 TiB of addresses and a collector that does not
+// run by itself.
+func childReserve(args []string) error {
+	debug.SetGCPercent(-1)
+	used, err := status("VmSize")
+	if err != nil {
+		return err
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_AS, &limit); err != nil {
+		return err
+	}
+	limit.Cur = uint64(used) + 21<<40
+	if err := syscall.Setrlimit(syscall.RLIMIT_AS, &limit); err != nil {
+		return err
+	}
+	reserve := func(tebibytes int64) (*mapview.View, error) {
+		return mapview.OpenFile(args[0], os.O_RDONLY, 0, &mapview.Options{Reserve: tebibytes << 40})
+	}
+	kept, err := reserve(5)
+	if err != nil {
+		return err
+	}
+	defer kept.Close()
+	garbage, err := reserve(10)
+	if err != nil {
+		return err
+	}
+	garbage.Close()
+	v, err := reserve(10) // does not fit beside the others
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	if _, err = reserve(10); !errors.Is(err, syscall.ENOMEM) { // does not fit at all
+		return fmt.Errorf("10 TiB more: %v", err)
+	}
+	return nil
+}
+
+func checkAddresses(t *testing.T, mostBytes int64, mostDescriptors int) {
+	t.Helper()
+	if n := mappings(t); n > 40_000 {
+		t.Fatalf("%d mappings", n)
+	}
+	if n, err := status("VmSize"); err != nil || n > mostBytes {
+		t.Fatalf("%d bytes of addresses, %v", n, err)
+	}
+	// A forgotten View has its descriptor until the garbage collector finds it.
+	if n := descriptors(t); n > mostDescriptors {
+		t.Fatalf("%d descriptors", n)
+	}
+}

@@ -1,0 +1,53 @@
+//go:build cgo
+
+package mapview
+
+import "runtime"
+
+// Resize makes the view size bytes long, and its file with it. Growing
+// allocates real blocks and reads as zeros; nothing moves, and no reader
+// waits. It fails, with syscall.ENOMEM, beyond [Options].Reserve. When Resize
+// fails, view and file are as before.
+//
+// Only a shared view that can be written and reaches to the end of its file
+// can be resized, and memory of [NewMemory]. After shrinking, an access past
+// the new end through an older slice faults.
+func (v *View) Resize(size int64) error {
+	const op = "resize"
+	v.shape.Lock()
+	defer v.shape.Unlock()
+	old := v.size.Load()
+	switch {
+	case old < 0:
+		return v.closed(op)
+	case size < 0:
+		return invalid(op, v.name, "the size is negative")
+	case size < old:
+		v.size.Store(size) // first: what is to go may not be handed out any more
+	}
+	if f := coreResize(v.c, size); f != nil {
+		v.size.Store(old)
+		return pathError(op, v.name, f)
+	}
+	v.size.Store(size)
+	runtime.KeepAlive(v)
+	return nil
+}
+
+// Refresh makes the size of the view follow the file's present length: up to
+// the end for a view opened to the end, within [Options].Reserve, and never
+// over the Length asked for otherwise.
+func (v *View) Refresh() error {
+	const op = "refresh"
+	v.shape.Lock()
+	defer v.shape.Unlock()
+	if v.size.Load() < 0 {
+		return v.closed(op)
+	}
+	if f := coreRefresh(v.c); f != nil {
+		return pathError(op, v.name, f)
+	}
+	v.size.Store(coreSize(v.c))
+	runtime.KeepAlive(v)
+	return nil
+}

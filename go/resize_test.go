@@ -1,0 +1,169 @@
+//go:build cgo
+
+package mapview_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+
+	mapview "example.com/mapview/go"
+)
+
+func TestResize(t *testing.T) {
+	content := pattern(page + 10)
+	name := newFile(t, content)
+	v := open(t, name, os.O_RDWR, &mapview.Options{Reserve: 1 << 30})
+	first := &v.Bytes()[0]
+	for _, size := range []int{3*page + 1, 3*page + 1, page + 10, 5, 0, 2 * page} {
+		if err := v.Resize(int64(size)); err != nil {
+			t.Fatalf("to %d: %v", size, err)
+		}
+		content = append(content[:min(size, len(content))], make([]byte, max(size-len(content), 0))...)
+		if v.Len() != size || !bytes.Equal(v.Bytes(), content) {
+			t.Errorf("to %d: length %d, or other bytes", size, v.Len())
+		}
+		wantContent(t, name, content)
+		if n, err := v.ReadAt(make([]byte, 1), int64(size)); n != 0 || err != io.EOF {
+			t.Errorf("at the end %d: %d, %v", size, n, err)
+		}
+	}
+	if &v.Bytes()[0] != first {
+		t.Error("the view has moved")
+	}
+}
+
+// What a failed Resize leaves is what was there.
+func TestResizeFails(t *testing.T) {
+	content := pattern(2 * page)
+	name := newFile(t, content)
+	reserve := &mapview.Options{Reserve: int64(4 * page)}
+	part := open(t, name, os.O_RDWR, &mapview.Options{Length: int64(page)})
+	private := open(t, name, os.O_RDWR, &mapview.Options{Private: true})
+	grown := newFile(t, content)
+	beside := open(t, grown, os.O_RDWR, reserve)
+	if err := os.Truncate(grown, int64(3*page)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		what string
+		v    *mapview.View
+		size int64
+		want error
+	}{
+		{"negative", open(t, name, os.O_RDWR, reserve), -1, fs.ErrInvalid},
+		{"over the reservation", open(t, name, os.O_RDWR, reserve), int64(4*page) + 1, syscall.ENOMEM},
+		{"read-only", open(t, name, os.O_RDONLY, reserve), int64(3 * page), fs.ErrPermission},
+		{"a part", part, 10, fs.ErrInvalid},
+		{"private", private, 10, fs.ErrInvalid},
+		{"shrink of a file that is longer", beside, int64(page), syscall.EBUSY},
+		{"shrink of a cut file", newCut(t), 10, mapview.ErrTruncated},
+	} {
+		before := c.v.Size()
+		info, _ := os.Stat(c.v.Name())
+		wantError(t, c.v.Resize(c.size), c.want)
+		if c.v.Size() != before {
+			t.Errorf("%s: size was %d and is %d", c.what, before, c.v.Size())
+		}
+		if now, _ := os.Stat(c.v.Name()); now.Size() != info.Size() {
+			t.Errorf("%s: file had %d bytes and has %d", c.what, info.Size(), now.Size())
+		}
+		if n, err := c.v.ReadAt(make([]byte, page), 0); n != page || err != nil {
+			t.Errorf("%s: then ReadAt: %d, %v", c.what, n, err)
+		}
+	}
+}
+
+// An old slice faults past the new end, and Do says that it does not exist.
+func TestResizeShrinksUnderDo(t *testing.T) {
+	v := open(t, newFile(t, pattern(3*page)), os.O_RDWR, nil)
+	err := v.Do(func(b []byte) error {
+		if err := v.Resize(int64(page)); err != nil {
+			return err
+		}
+		load(b, page-1)
+		load(b, 2*page)
+		return nil
+	})
+	wantFault(t, err, 2*page, ErrTruncated)
+}
+
+func TestRefresh(t *testing.T) {
+	content := pattern(page)
+	name := newFile(t, content)
+	v := open(t, name, os.O_RDONLY, &mapview.Options{Reserve: int64(8 * page)})
+	part := open(t, name, os.O_RDONLY, &mapview.Options{Offset: 10, Length: 100})
+	for _, c := range []struct{ file, whole, part int }{
+		{2 * page, 2 * page, 100}, {8 * page, 8 * page, 100}, {50, 50, 40}, {0, 0, 0}, {page, page, 100},
+	} {
+		if err := os.Truncate(name, int64(c.file)); err != nil {
+			t.Fatal(err)
+		}
+		for v, want := range map[*mapview.View]int{v: c.whole, part: c.part} {
+			if err := v.Refresh(); err != nil || v.Len() != want {
+				t.Errorf("file of %d bytes: length %d, want %d, %v", c.file, v.Len(), want, err)
+			}
+		}
+	}
+	if err := os.Truncate(name, int64(9*page)); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Refresh(); !errors.Is(err, syscall.ENOMEM) || v.Len() != page {
+		t.Errorf("beyond the reservation: %v, length %d", err, v.Len())
+	}
+}
+
+// A read-only view finds its file by name, and says so if another is there.
+func TestRefreshAfterReplacement(t *testing.T) {
+	name := newFile(t, pattern(page))
+	v := open(t, name, os.O_RDONLY, nil)
+	if err := os.Rename(newFile(t, pattern(2*page)), name); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, v.Refresh(), syscall.ESTALE)
+	if v.Len() != page {
+		t.Errorf("length %d", v.Len())
+	}
+}
+
+// Accesses beside a view that grows and shrinks see data or its end, or, if it
+// has grown again before they ask, that it was shorter.
+func TestResizeStorm(t *testing.T) {
+	v := open(t, newFile(t, pattern(page)), os.O_RDWR, &mapview.Options{Reserve: int64(64 * page)})
+	stop := make(chan struct{})
+	var group sync.WaitGroup
+	for range 4 {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			p := make([]byte, 64*page)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				n, err := v.ReadAt(p, 0)
+				if n < len(p) && err != io.EOF && !errors.Is(err, ErrTruncated) {
+					t.Errorf("ReadAt: %d, %v", n, err)
+				}
+				n, err = v.WriteAt(p, 7)
+				if n < len(p) && !errors.Is(err, io.ErrShortWrite) && !errors.Is(err, ErrTruncated) {
+					t.Errorf("WriteAt: %d, %v", n, err)
+				}
+			}
+		}()
+	}
+	for i := range 500 {
+		if err := v.Resize(int64(1 + i*37%64*page)); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	group.Wait()
+}

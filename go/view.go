@@ -1,0 +1,115 @@
+//go:build cgo
+
+package mapview
+
+import (
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+)
+
+// A View shows a file, a part of one, or memory that has no file, as memory at
+// one address that never changes. It must be closed with [View.Close].
+//
+// All methods may be called at the same time from any number of goroutines,
+// Close included. The zero View is of no use.
+type View struct {
+	base unsafe.Pointer // of the first byte; never changes
+
+	// size is how many bytes may be accessed, -1 once the view is closed: one
+	// load gives the bound and the state. It is stored under shape.
+	size atomic.Int64
+
+	writable bool
+	c        handle
+	name     string
+	errs     *fixedErrors
+
+	// The pages that the view can ever have; a fault in them is ours.
+	first, end uintptr
+
+	shape sync.Mutex // Resize, Refresh and Close take turns
+	life  *life
+}
+
+// newView makes a View of what the C core has opened, and owns it from here.
+func newView(op, name string, c handle) (*View, error) {
+	s, f := coreShape(c)
+	if f != nil {
+		coreClose(c)
+		return nil, pathError(op, name, f)
+	}
+	base, page := uintptr(s.base), uintptr(s.page)
+	v := &View{
+		base:     s.base,
+		writable: s.flags&openWrite != 0,
+		c:        c,
+		name:     name,
+		errs:     newFixedErrors(name),
+		first:    base &^ (page - 1),
+		end:      (base + uintptr(max(s.reserved, s.size)) + page - 1) &^ (page - 1),
+	}
+	v.size.Store(s.size)
+	v.life = begin(v)
+	return v, nil
+}
+
+// Len returns the size of the view in bytes: 0 once it is closed.
+func (v *View) Len() int { return int(v.Size()) }
+
+// Size returns the size of the view in bytes: 0 once it is closed.
+func (v *View) Size() int64 { return max(v.size.Load(), 0) }
+
+// Name returns the name that the view was opened by: that of its file, or
+// "[anonymous]" or "[memory]".
+func (v *View) Name() string { return v.name }
+
+// Bytes returns the whole view as a slice, nil once it is closed. Its length
+// is the present size of the view and does not follow a Resize.
+//
+// The slice is as dangerous as a mapping is: a byte that a fault stops kills
+// the program, unless it is accessed under [View.Do] or the goroutine has
+// called [runtime/debug.SetPanicOnFault]. So does, with a store to a read-only
+// view, and with any access after Close. It may be kept as long as one likes;
+// see the package comment on lifetime.
+func (v *View) Bytes() []byte {
+	size := v.size.Load()
+	if size < 0 {
+		return nil
+	}
+	v.lend()
+	return unsafe.Slice((*byte)(v.base), size)
+}
+
+// lend notes that there may be slices and pointers into the view, which the
+// garbage collector does not count as uses of it.
+func (v *View) lend() {
+	// Loaded first: most calls find it set, and a store would take the cache
+	// line from other processors.
+	if !v.life.lent.Load() {
+		v.life.lent.Store(true)
+	}
+	runtime.KeepAlive(v)
+}
+
+// File returns a new descriptor of the view's file, for passing memory of
+// [NewMemory] to another process or for calls that a View does not have. It
+// must be closed with its own Close.
+func (v *View) File() (*os.File, error) {
+	fd, f := coreFD(v.c)
+	runtime.KeepAlive(v)
+	if f != nil {
+		return nil, pathError("file", v.name, f)
+	}
+	return os.NewFile(fd, v.name), nil
+}
+
+// at returns the n bytes at off, which the caller has checked.
+func (v *View) at(off, n int64) []byte {
+	return unsafe.Slice((*byte)(unsafe.Add(v.base, off)), n)
+}
+
+// address is where the byte at off lies, or would.
+func (v *View) address(off int64) uintptr { return uintptr(v.base) + uintptr(off) }
