@@ -1,0 +1,5 @@
+module example.org/consumer
+
+go 1.24
+
+require example.com/mapview v0.0.0
