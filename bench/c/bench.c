@@ -1,0 +1,287 @@
+/*
+ * bench.c: the notes' benchmark, repaired and with writing, in C.
+ *
+ *   bench DIR SECONDS [RUN]
+ *
+ * makes its files in DIR, measures for about SECONDS and prints the raw text in
+ * the Go benchmark format. The progress line begins with RUN. bench/run does all
+ * of it.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <mapview.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "rounds.h"
+
+/* The compiler must not see that a copy is written over by the next one. */
+#define KEEP() __asm__ volatile("" ::: "memory")
+
+/* Reading. */
+
+static int read_view(const struct block *b, const struct variant *v, char *buf, size_t stride)
+{
+    for (size_t i = 0; i < ACCESSES; i++)
+        if (mv_read(v->view, buf + i * stride, b->size, i * b->size, NULL) != (int64_t)b->size)
+            return -1;
+    return 0;
+}
+
+/* read_memory serves mapview's mv_data, mmap by hand and ordinary memory. */
+static int read_memory(const struct block *b, const struct variant *v, char *buf, size_t stride)
+{
+    for (size_t i = 0; i < ACCESSES; i++) {
+        memcpy(buf + i * stride, v->memory + i * b->size, b->size);
+        KEEP();
+    }
+    return 0;
+}
+
+/* The lseek back to the start, once a pass, is timed with it. */
+static int read_read(const struct block *b, const struct variant *v, char *buf, size_t stride)
+{
+    if (lseek(v->fd, 0, SEEK_SET) != 0)
+        return -1;
+    for (size_t i = 0; i < ACCESSES; i++)
+        if (read(v->fd, buf + i * stride, b->size) != (ssize_t)b->size)
+            return -1;
+    return 0;
+}
+
+static int read_pread(const struct block *b, const struct variant *v, char *buf, size_t stride)
+{
+    for (size_t i = 0; i < ACCESSES; i++)
+        if (pread(v->fd, buf + i * stride, b->size, (off_t)(i * b->size)) != (ssize_t)b->size)
+            return -1;
+    return 0;
+}
+
+/* Writing. */
+
+static int write_view(const struct block *b, const struct variant *v, char *buf, size_t stride)
+{
+    for (size_t i = 0; i < ACCESSES; i++)
+        if (mv_write(v->view, buf + i * stride, b->size, i * b->size, NULL) != (int64_t)b->size)
+            return -1;
+    return 0;
+}
+
+static int write_memory(const struct block *b, const struct variant *v, char *buf, size_t stride)
+{
+    for (size_t i = 0; i < ACCESSES; i++) {
+        memcpy(v->memory + i * b->size, buf + i * stride, b->size);
+        KEEP();
+    }
+    return 0;
+}
+
+static int write_write(const struct block *b, const struct variant *v, char *buf, size_t stride)
+{
+    if (lseek(v->fd, 0, SEEK_SET) != 0)
+        return -1;
+    for (size_t i = 0; i < ACCESSES; i++)
+        if (write(v->fd, buf + i * stride, b->size) != (ssize_t)b->size)
+            return -1;
+    return 0;
+}
+
+static int write_pwrite(const struct block *b, const struct variant *v, char *buf, size_t stride)
+{
+    for (size_t i = 0; i < ACCESSES; i++)
+        if (pwrite(v->fd, buf + i * stride, b->size, (off_t)(i * b->size)) != (ssize_t)b->size)
+            return -1;
+    return 0;
+}
+
+/* Writing, then one sync. */
+
+static int sync_view(const struct block *b, const struct variant *v, char *buf, size_t stride)
+{
+    if (write_view(b, v, buf, stride) != 0)
+        return -1;
+    return mv_sync(v->view, 0, MV_TO_END, MV_SYNC_FULL, NULL);
+}
+
+static int sync_data(const struct block *b, const struct variant *v, char *buf, size_t stride)
+{
+    write_memory(b, v, buf, stride);
+    return mv_sync(v->view, 0, MV_TO_END, MV_SYNC_FULL, NULL);
+}
+
+static int sync_mapping(const struct block *b, const struct variant *v, char *buf, size_t stride)
+{
+    write_memory(b, v, buf, stride);
+    return msync(v->memory, FILE_SIZE, MS_SYNC);
+}
+
+static int sync_pwrite(const struct block *b, const struct variant *v, char *buf, size_t stride)
+{
+    if (write_pwrite(b, v, buf, stride) != 0)
+        return -1;
+    return fsync(v->fd);
+}
+
+/* What a block's variants work on: each has a view, a mapping or a descriptor
+ * of its own. */
+struct opened {
+    mv_view *views[2];
+    char *mappings[2]; /* the second for the A/A pair */
+    char *memory;
+    int fd;
+};
+
+static int open_view(const char *path, int write, mv_view **out)
+{
+    mv_options options = MV_OPTIONS_INIT;
+    mv_error error = MV_ERROR_INIT;
+    if (write)
+        options.flags = MV_OPEN_WRITE;
+    if (mv_open(path, &options, out, &error) == 0)
+        return 0;
+    errno = 0;
+    return fail(error.text, path);
+}
+
+static int open_all(struct opened *o, const char *path, int write)
+{
+    *o = (struct opened){{NULL, NULL}, {NULL, NULL}, NULL, -1};
+    for (int i = 0; i < 2; i++)
+        if (open_view(path, write, &o->views[i]) != 0)
+            return -1;
+    if ((o->fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC)) < 0)
+        return fail("open", path);
+    for (int i = 0; i < 2; i++) {
+        void *at =
+            mmap(NULL, FILE_SIZE, write ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, o->fd, 0);
+        if (at == MAP_FAILED)
+            return fail("mmap", path);
+        o->mappings[i] = at;
+    }
+    /* Whole pages, as a mapping is: a copy from an odd address is slower. */
+    if (!(o->memory = aligned_alloc(4096, FILE_SIZE)))
+        return fail("no memory", path);
+    memset(o->memory, 1, FILE_SIZE);
+    return 0;
+}
+
+static int close_all(struct opened *o, int rc)
+{
+    for (int i = 0; i < 2; i++) {
+        if (mv_close(o->views[i], NULL) != 0)
+            rc = fail("mv_close", "C");
+        if (o->mappings[i])
+            munmap(o->mappings[i], FILE_SIZE);
+    }
+    if (o->fd >= 0)
+        close(o->fd);
+    free(o->memory);
+    return rc;
+}
+
+static void add_reads(struct block *b, struct opened *o)
+{
+    memcpy(o->memory, b->content, FILE_SIZE);
+    block_add(b, &(struct variant){"mapview", "mv_read", read_view, o->views[0], NULL, -1, 0});
+    block_add(b, &(struct variant){"mapview", "mv_data+memcpy", read_memory, NULL, mv_data(o->views[1]),
+                                   -1, 0});
+    block_add(b, &(struct variant){"mmap", "memcpy", read_memory, NULL, o->mappings[0], -1, 0});
+    block_add(b, &(struct variant){"libc", "read", read_read, NULL, NULL, o->fd, 0});
+    block_add(b, &(struct variant){"libc", "pread", read_pread, NULL, NULL, o->fd, 0});
+    block_add(b, &(struct variant){"memory", "copy", read_memory, NULL, o->memory, -1, 0});
+    block_add(b, &(struct variant){"mmap", "memcpy", read_memory, NULL, o->mappings[1], -1, 1});
+}
+
+static void add_writes(struct block *b, struct opened *o)
+{
+    block_add(b, &(struct variant){"mapview", "mv_write", write_view, o->views[0], NULL, -1, 0});
+    block_add(b, &(struct variant){"mapview", "mv_data+memcpy", write_memory, NULL,
+                                   mv_data(o->views[1]), -1, 0});
+    block_add(b, &(struct variant){"mmap", "memcpy", write_memory, NULL, o->mappings[0], -1, 0});
+    block_add(b, &(struct variant){"libc", "write", write_write, NULL, NULL, o->fd, 0});
+    block_add(b, &(struct variant){"libc", "pwrite", write_pwrite, NULL, NULL, o->fd, 0});
+    block_add(b, &(struct variant){"memory", "copy", write_memory, NULL, o->memory, -1, 0});
+    block_add(b, &(struct variant){"mmap", "memcpy", write_memory, NULL, o->mappings[1], -1, 1});
+}
+
+/* The A/A pair is pwrite and fsync: here the noise is the disk's. */
+static void add_syncs(struct block *b, struct opened *o)
+{
+    char *data = mv_data(o->views[1]);
+    block_add(b, &(struct variant){"mapview", "mv_write+mv_sync", sync_view, o->views[0], NULL, -1, 0});
+    block_add(
+        b, &(struct variant){"mapview", "mv_data+memcpy+mv_sync", sync_data, o->views[1], data, -1, 0});
+    block_add(b, &(struct variant){"mmap", "memcpy+msync", sync_mapping, NULL, o->mappings[0], -1, 0});
+    block_add(b, &(struct variant){"memory", "copy", write_memory, NULL, o->memory, -1, 0});
+    block_add(b, &(struct variant){"libc", "pwrite+fsync", sync_pwrite, NULL, NULL, o->fd, 0});
+    block_add(b, &(struct variant){"libc", "pwrite+fsync", sync_pwrite, NULL, NULL, o->fd, 1});
+}
+
+/* A row of the plan. */
+struct row {
+    const char *name;
+    size_t size;
+    void (*add)(struct block *, struct opened *);
+};
+
+static int run_row(const struct row *row, const char *path, const char *content, double seconds,
+                   const char *run)
+{
+    struct block b = {.name = row->name, .size = row->size, .path = path, .content = content};
+    struct opened o;
+    int rc = open_all(&o, path, content == NULL);
+    if (rc == 0) {
+        row->add(&b, &o);
+        rc = block_measure(&b, seconds, run);
+    }
+    return close_all(&o, rc);
+}
+
+/* make_file creates a file of random bytes, has them written to the medium and
+ * reads them once, so that they are in the page cache. */
+static int make_file(const char *path, char *content, uint64_t seed)
+{
+    fill_random(content, FILE_SIZE, &seed);
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fail("open", path);
+    int ok = write(fd, content, FILE_SIZE) == FILE_SIZE && fsync(fd) == 0 &&
+             pread(fd, content, FILE_SIZE, 0) == FILE_SIZE;
+    int rc = ok ? 0 : fail("write, fsync or read", path);
+    close(fd);
+    return rc;
+}
+
+static const struct row plan[] = {
+    {"Read", 4096, add_reads},   {"Read", 1024, add_reads},      {"Write", 4096, add_writes},
+    {"Write", 1024, add_writes}, {"WriteSync", 4096, add_syncs},
+};
+
+int main(int argc, char **argv)
+{
+    double seconds = argc == 3 || argc == 4 ? strtod(argv[2], NULL) : 0;
+    if (seconds <= 0) {
+        fprintf(stderr, "usage: bench DIR SECONDS [RUN]\n");
+        return 2;
+    }
+    static char content[FILE_SIZE], scratch[FILE_SIZE];
+    char read_path[4096], write_path[4096];
+    snprintf(read_path, sizeof read_path, "%s/c-read", argv[1]);
+    snprintf(write_path, sizeof write_path, "%s/c-write", argv[1]);
+    if (make_file(read_path, content, 1) != 0 || make_file(write_path, scratch, 2) != 0)
+        return 1;
+    int rows = (int)(sizeof plan / sizeof plan[0]);
+    for (int i = 0; i < rows; i++) {
+        int reads = strcmp(plan[i].name, "Read") == 0;
+        if (run_row(&plan[i], reads ? read_path : write_path, reads ? content : NULL, seconds / rows,
+                    argc == 4 ? argv[3] : "") != 0)
+            return 1;
+    }
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r\033[K");
+    return fflush(stdout) == 0 ? 0 : fail("standard output", "C");
+}

@@ -1,0 +1,270 @@
+/* rounds.c: see rounds.h, and ../rounds.go for the reasons. */
+
+#include "rounds.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const double round_time = 1.5e-3; /* seconds */
+static const int min_rounds = 20;
+
+/* A sample is one variant's part of one round. */
+struct sample {
+    long ops;
+    double ns; /* an op */
+};
+
+int fail(const char *what, const char *which)
+{
+    fprintf(stderr, "bench: %s: %s%s%s\n", which, what, errno ? ": " : "",
+            errno ? strerror(errno) : "");
+    return -1;
+}
+
+static int variant_fail(const struct block *block, const struct variant *v, const char *what)
+{
+    char which[128];
+    snprintf(which, sizeof which, "C %s %zu: %s %s", block->name, block->size, v->impl, v->op);
+    return fail(what, which);
+}
+
+void block_add(struct block *block, const struct variant *v)
+{
+    if (block->count == MAX_VARIANTS)
+        abort();
+    block->variants[block->count++] = *v;
+}
+
+/* xorshift64star: fast, and no byte of it repeats within a file. */
+void fill_random(void *buf, size_t n, uint64_t *seed)
+{
+    char *to = buf;
+    uint64_t x = *seed;
+    for (size_t i = 0; i < n; i += sizeof x) {
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        uint64_t word = x * 2685821657736338717ULL;
+        memcpy(to + i, &word, n - i < sizeof word ? n - i : sizeof word);
+    }
+    *seed = x;
+}
+
+/* spoil makes every byte of buf differ from the one in want. */
+static void spoil(char *buf, const char *want, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        buf[i] = (char)~want[i];
+}
+
+/* read_back fills block->got with what the passes of v have written. */
+static int read_back(struct block *block, const struct variant *v)
+{
+    size_t n = ACCESSES * block->size;
+    if (strcmp(v->impl, "memory") == 0) {
+        memcpy(block->got, v->memory, n);
+        return 0;
+    }
+    int fd = open(block->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    size_t done = 0;
+    while (done < n) {
+        ssize_t r = read(fd, block->got + done, n - done);
+        if (r <= 0)
+            break;
+        done += (size_t)r;
+    }
+    close(fd);
+    return done == n ? 0 : -1;
+}
+
+static uint64_t write_seed = 88172645463325252ULL;
+
+/* check_whole runs one op in which every page is another, and looks at all of
+ * its bytes. */
+static int check_whole(struct block *block, const struct variant *v)
+{
+    size_t n = ACCESSES * block->size;
+    errno = 0;
+    if (block->content)
+        spoil(block->wide, block->content, n);
+    else
+        fill_random(block->wide, n, &write_seed);
+    if (v->pass(block, v, block->wide, block->size) != 0)
+        return variant_fail(block, v, "an access failed or came back short");
+    if (!block->content && read_back(block, v) != 0)
+        return variant_fail(block, v, "cannot read the file back");
+    const char *want = block->content ? block->content : block->wide;
+    const char *got = block->content ? block->wide : block->got;
+    errno = 0;
+    return memcmp(got, want, n) == 0 ? 0 : variant_fail(block, v, "moved the wrong bytes");
+}
+
+static void before(struct block *block)
+{
+    if (block->content)
+        spoil(block->buf, block->content + (ACCESSES - 1) * block->size, block->size);
+    else
+        fill_random(block->buf, block->size, &write_seed);
+}
+
+/* after: a read pass leaves the last page in buf; a write pass leaves buf in
+ * every page. */
+static int after(struct block *block, const struct variant *v)
+{
+    errno = 0;
+    if (block->content) {
+        const char *last = block->content + (ACCESSES - 1) * block->size;
+        return memcmp(block->buf, last, block->size) == 0
+                   ? 0
+                   : variant_fail(block, v, "read the wrong bytes");
+    }
+    if (read_back(block, v) != 0)
+        return variant_fail(block, v, "cannot read the file back");
+    for (size_t i = 0; i < ACCESSES; i++)
+        if (memcmp(block->got + i * block->size, block->buf, block->size) != 0)
+            return variant_fail(block, v, "a write did not arrive");
+    return 0;
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* take times ops passes. One before them, untimed, brings the caches back from
+ * the variant before. */
+static int take(struct block *block, const struct variant *v, long ops, struct sample *out)
+{
+    before(block);
+    errno = 0;
+    int failed = v->pass(block, v, block->buf, 0);
+    double start = now();
+    for (long i = 0; i < ops; i++)
+        failed |= v->pass(block, v, block->buf, 0);
+    out->ns = (now() - start) * 1e9 / (double)ops;
+    out->ops = ops;
+    if (failed)
+        return variant_fail(block, v, "an access failed or came back short");
+    return after(block, v);
+}
+
+/* calibrate returns how many ops of v fill a round, or -1. */
+static long calibrate(struct block *block, const struct variant *v)
+{
+    struct sample s;
+    for (long ops = 1;; ops *= 2) {
+        if (take(block, v, ops, &s) != 0)
+            return -1;
+        if (s.ns * (double)ops >= round_time * 1e9 / 4) {
+            long fits = (long)(round_time * 1e9 / s.ns);
+            return fits > 0 ? fits : 1;
+        }
+    }
+}
+
+/* run_round takes a sample of each variant. Every two rounds the order starts
+ * one further on, and of the two one runs backwards. */
+static int run_round(struct block *block, int round, const long *ops, struct sample *out)
+{
+    int n = block->count;
+    for (int place = 0; place < n; place++) {
+        int i = round % 2 ? n - 1 - place : place;
+        int k = (i + round / 2) % n;
+        if (take(block, &block->variants[k], ops[k], &out[k]) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void print_round(const struct block *block, const struct sample *samples)
+{
+    for (int k = 0; k < block->count; k++) {
+        const struct variant *v = &block->variants[k];
+        double mbs = (double)(ACCESSES * block->size) / samples[k].ns * 1000;
+        printf("Benchmark%s/lang=c/impl=%s/op=%s/size=%zu%s-1\t%ld\t%.1f ns/op\t%.2f MB/s\n",
+               block->name, v->impl, v->op, block->size, v->again ? "/again=1" : "", samples[k].ops,
+               samples[k].ns, mbs);
+    }
+}
+
+static int check_all(struct block *block)
+{
+    for (int k = 0; k < block->count; k++)
+        if (check_whole(block, &block->variants[k]) != 0)
+            return -1;
+    return 0;
+}
+
+static void show_progress(const struct block *block, const char *run, int round, int rounds)
+{
+    static double last;
+    if (isatty(STDERR_FILENO) && now() - last > 0.1) {
+        fprintf(stderr, "\r\033[K%sC, %s %zu, round %d of %d", run, block->name, block->size, round,
+                rounds);
+        last = now();
+    }
+}
+
+/* run_rounds fills samples[round * count + variant]. */
+static int run_rounds(struct block *block, const char *run, const long *ops, struct sample *samples,
+                      int rounds)
+{
+    for (int r = 0; r < rounds; r++) {
+        show_progress(block, run, r, rounds);
+        if (run_round(block, r, ops, &samples[(size_t)r * (size_t)block->count]) != 0)
+            return -1;
+    }
+    return check_all(block);
+}
+
+/* measure is block_measure with the buffers in place. */
+static int measure(struct block *block, double seconds, const char *run)
+{
+    long ops[MAX_VARIANTS];
+    struct sample warm_up[MAX_VARIANTS];
+    if (check_all(block) != 0)
+        return -1;
+    for (int k = 0; k < block->count; k++)
+        if ((ops[k] = calibrate(block, &block->variants[k])) < 0)
+            return -1;
+    double start = now();
+    if (run_round(block, 0, ops, warm_up) != 0)
+        return -1;
+    int rounds = (int)(seconds / (now() - start));
+    if (rounds < min_rounds)
+        rounds = min_rounds;
+    struct sample *samples = calloc((size_t)rounds * (size_t)block->count, sizeof *samples);
+    if (!samples)
+        return fail("no memory", block->name);
+    int rc = run_rounds(block, run, ops, samples, rounds);
+    for (int r = 0; rc == 0 && r < rounds; r++)
+        print_round(block, &samples[(size_t)r * (size_t)block->count]);
+    free(samples);
+    return rc;
+}
+
+int block_measure(struct block *block, double seconds, const char *run)
+{
+    size_t n = ACCESSES * block->size;
+    block->buf = aligned_alloc(4096, 4096);
+    block->wide = malloc(n);
+    block->got = malloc(n);
+    int rc = -1;
+    if (block->buf && block->wide && block->got && block->size <= 4096)
+        rc = measure(block, seconds, run);
+    else
+        fail("no memory, or accesses of over 4096 bytes", block->name);
+    free(block->buf);
+    free(block->wide);
+    free(block->got);
+    return rc;
+}

@@ -1,0 +1,189 @@
+// rounds.go times the variants of a block side by side.
+//
+// The machine is never quiet: a neighbour, a timer or the clock speed changes
+// how long the same work takes. So nothing is timed alone. A round runs every
+// variant once, for about a millisecond and a half each, and only the ratios
+// within a round count: what disturbs a round disturbs all its variants.
+
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+)
+
+const (
+	accesses  = 500 // reads or writes in one op, as in the notes
+	roundTime = 1500 * time.Microsecond
+	minRounds = 20
+)
+
+// A variant is one way to do the op of its block.
+type variant struct {
+	impl, op string
+	again    bool // the second of the A/A pair
+
+	// pass does one op. Access i works on size bytes of the file at i*size
+	// and of buf at i*stride: stride 0 uses one buffer over and over, as the
+	// notes do, and stride size lets the check see every byte.
+	pass func(buf []byte, stride int) error
+
+	// readBack fills into with what the passes have written (write blocks).
+	readBack func(into []byte) error
+
+	tally *tally // what the passes of a published variant came back with
+}
+
+func (v *variant) String() string { return v.impl + " " + v.op }
+
+// A check decides whether the passes moved the bytes that they should have.
+// None of its time is measured.
+type check interface {
+	whole(v *variant) error          // runs one op and looks at every byte of it
+	before(v *variant)               // sets up for the passes of a round
+	after(v *variant, ops int) error // looks at what those passes did
+	buffer() []byte                  // what the passes of a round are given
+}
+
+// A block is one row of the plan: variants that do the same work.
+type block struct {
+	name     string
+	size     int // bytes of one access
+	variants []variant
+	check    check
+	resources
+}
+
+// A sample is one variant's part of one round.
+type sample struct {
+	ops           int
+	time          time.Duration
+	bytes, allocs uint64 // allocated a op
+	tally         tally
+}
+
+// measure checks every variant, times them in rounds for about budget, checks
+// them again and returns samples[round][variant].
+func (b *block) measure(budget time.Duration, onRound func(round, of int)) ([][]sample, error) {
+	if err := b.checkAll(); err != nil {
+		return nil, err
+	}
+	ops := make([]int, len(b.variants))
+	for k := range b.variants {
+		var err error
+		if ops[k], err = b.calibrate(&b.variants[k]); err != nil {
+			return nil, fmt.Errorf("%v: %w", &b.variants[k], err)
+		}
+	}
+	start := time.Now()
+	if _, err := b.round(0, ops); err != nil { // the warm-up, thrown away
+		return nil, err
+	}
+	rounds := roundsIn(budget, time.Since(start))
+	samples := make([][]sample, rounds)
+	for r := range samples {
+		onRound(r, rounds)
+		var err error
+		if samples[r], err = b.round(r, ops); err != nil {
+			return nil, err
+		}
+	}
+	return samples, b.checkAll()
+}
+
+func (b *block) checkAll() error {
+	for k := range b.variants {
+		v := &b.variants[k]
+		if err := b.check.whole(v); err != nil {
+			return fmt.Errorf("%v: %w", v, err)
+		}
+	}
+	return nil
+}
+
+// calibrate returns how many ops of v fill a round.
+func (b *block) calibrate(v *variant) (int, error) {
+	for ops := 1; ; ops *= 2 {
+		s, err := b.sample(v, ops)
+		if err != nil {
+			return 0, err
+		}
+		if s.time >= roundTime/4 {
+			return max(1, int(float64(ops)*float64(roundTime)/float64(s.time))), nil
+		}
+	}
+}
+
+func roundsIn(budget, one time.Duration) int {
+	return max(minRounds, int(budget/max(one, 1)))
+}
+
+// round takes one sample of each variant.
+func (b *block) round(r int, ops []int) ([]sample, error) {
+	samples := make([]sample, len(b.variants))
+	for _, k := range order(r, len(b.variants)) {
+		var err error
+		if samples[k], err = b.sample(&b.variants[k], ops[k]); err != nil {
+			return nil, fmt.Errorf("round %d: %v: %w", r, &b.variants[k], err)
+		}
+	}
+	return samples, nil
+}
+
+// order returns the order of n variants in a round. Every two rounds it starts
+// one further on, and of the two one runs backwards: so no variant has the same
+// place or the same neighbour in front of it all the time.
+func order(round, n int) []int {
+	ks := make([]int, n)
+	for i := range ks {
+		place := i
+		if round%2 == 1 {
+			place = n - 1 - i
+		}
+		ks[place] = (i + round/2) % n
+	}
+	return ks
+}
+
+// sample times ops passes of v. One pass before them, untimed, brings the
+// caches back from the variant before.
+func (b *block) sample(v *variant, ops int) (sample, error) {
+	b.check.before(v)
+	buf := b.check.buffer()
+	var was, is runtime.MemStats
+	runtime.ReadMemStats(&was)
+	if err := v.pass(buf, 0); err != nil {
+		return sample{}, err
+	}
+	start := time.Now()
+	for range ops {
+		if err := v.pass(buf, 0); err != nil {
+			return sample{}, err
+		}
+	}
+	s := sample{ops: ops, time: time.Since(start)}
+	runtime.ReadMemStats(&is)
+	s.bytes = (is.TotalAlloc - was.TotalAlloc) / uint64(ops+1)
+	s.allocs = (is.Mallocs - was.Mallocs) / uint64(ops+1)
+	if v.tally != nil {
+		s.tally = *v.tally
+	}
+	return s, b.check.after(v, ops+1)
+}
+
+// resources closes what was opened for a block, last first.
+type resources struct{ undo []func() error }
+
+func (r *resources) closeLater(f func() error) { r.undo = append(r.undo, f) }
+
+func (r *resources) close() error {
+	var first error
+	for i := len(r.undo) - 1; i >= 0; i-- {
+		if err := r.undo[i](); err != nil && first == nil {
+			first = err
+		}
+	}
+	r.undo = nil
+	return first
+}

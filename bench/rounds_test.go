@@ -1,0 +1,165 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestOrderRunsEachVariantOnceAndGivesItEveryPlace(t *testing.T) {
+	for n := 1; n <= 13; n++ {
+		places := make([]map[int]bool, n)
+		for k := range places {
+			places[k] = map[int]bool{}
+		}
+		for round := range 2 * n {
+			ks := order(round, n)
+			for place, k := range ks {
+				places[k][place] = true
+			}
+			slices.Sort(ks)
+			for k := range ks {
+				if ks[k] != k {
+					t.Fatalf("round %d of %d variants: %v", round, n, ks)
+				}
+			}
+		}
+		for k := range places {
+			if len(places[k]) != n {
+				t.Errorf("variant %d of %d had %d places", k, n, len(places[k]))
+			}
+		}
+	}
+}
+
+func TestOrderRunsBackwardsEverySecondRound(t *testing.T) {
+	forward, backward := order(4, 5), order(5, 5)
+	slices.Reverse(backward)
+	if !slices.Equal(forward, backward) {
+		t.Errorf("%v and %v", forward, backward)
+	}
+}
+
+func TestRoundsFillTheBudgetButAreNeverTooFew(t *testing.T) {
+	for _, c := range []struct {
+		budget, one time.Duration
+		want        int
+	}{
+		{time.Second, 10 * time.Millisecond, 100},
+		{time.Millisecond, 10 * time.Millisecond, minRounds},
+		{0, 0, minRounds},
+	} {
+		if got := roundsIn(c.budget, c.one); got != c.want {
+			t.Errorf("%v in rounds of %v: %d, not %d", c.budget, c.one, got, c.want)
+		}
+	}
+}
+
+func TestMeasureTakesASampleOfEachVariantInEachRound(t *testing.T) {
+	content := pages(1024)
+	b := &block{name: "Read", size: 1024, check: newReadCheck(content, 1024), variants: []variant{
+		{impl: "memory", op: "copy", pass: copyOut(content, 1024)},
+		{impl: "memory", op: "copy", again: true, pass: copyOut(content, 1024)},
+	}}
+	calls := 0
+	samples, err := b.measure(0, func(round, of int) {
+		if round != calls || of != minRounds {
+			t.Errorf("progress: round %d of %d", round, of)
+		}
+		calls++
+	})
+	if err != nil || len(samples) != minRounds {
+		t.Fatalf("%d rounds, %v", len(samples), err)
+	}
+	for r := range samples {
+		for k, s := range samples[r] {
+			if s.ops < 1 || s.time <= 0 || s.allocs != 0 {
+				t.Errorf("round %d, variant %d: %+v", r, k, s)
+			}
+		}
+	}
+}
+
+func TestMeasureCountsAllocations(t *testing.T) {
+	content := pages(1024)
+	var keep []byte
+	read := copyOut(content, 1024)
+	b := &block{name: "Read", size: 1024, check: newReadCheck(content, 1024), variants: []variant{{
+		impl: "memory", op: "copy",
+		pass: func(buf []byte, stride int) error {
+			keep = make([]byte, 64)
+			return read(buf, stride)
+		},
+	}}}
+	samples, err := b.measure(0, func(int, int) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = keep
+	if s := samples[3][0]; s.allocs != 1 || s.bytes != 64 {
+		t.Errorf("%d allocations of %d bytes; each op makes one of 64", s.allocs, s.bytes)
+	}
+}
+
+// Each of these is seen by one of the checks alone, or by the sum of them: the
+// bug of the notes is "closed". The right variant in front leaves right bytes
+// behind, which must not help.
+func TestMeasureFailsWhenAVariantDoesNothing(t *testing.T) {
+	const size = 1024
+	content, memory := pages(size), pages(size)
+	for way, idle := range map[string]func(passes, stride int) bool{
+		"never works":              func(_, _ int) bool { return true },
+		"fails at first":           func(passes, _ int) bool { return passes == 1 },
+		"closed":                   func(passes, _ int) bool { return passes > 1 },
+		"idle when it is timed":    func(_, stride int) bool { return stride == 0 },
+		"idle when it is not":      func(_, stride int) bool { return stride != 0 },
+		"idle at last, in between": func(passes, stride int) bool { return stride != 0 && passes > 40 },
+	} {
+		wrong := func(right func([]byte, int) error) func([]byte, int) error {
+			passes := 0
+			return func(buf []byte, stride int) error {
+				if passes++; idle(passes, stride) {
+					return nil
+				}
+				return right(buf, stride)
+			}
+		}
+		readBack := func(into []byte) error { copy(into, memory); return nil }
+		read, write := copyOut(content, size), copyIn(memory, size)
+		for _, b := range []*block{
+			{check: newReadCheck(content, size), variants: []variant{{pass: read}, {impl: "wrong", pass: wrong(read)}}},
+			{check: newWriteCheck("", size), variants: []variant{
+				{pass: write, readBack: readBack}, {impl: "wrong", pass: wrong(write), readBack: readBack}}},
+		} {
+			b.size = size
+			_, err := b.measure(0, func(int, int) {})
+			if err == nil || !strings.Contains(err.Error(), "wrong") {
+				t.Errorf("%s, %T: %v", way, b.check, err)
+			}
+		}
+	}
+}
+
+func TestMeasureFailsWithItsVariant(t *testing.T) {
+	broken := errors.New("broken")
+	content := pages(1024)
+	b := &block{name: "Read", size: 1024, check: newReadCheck(content, 1024), variants: []variant{{
+		pass: func([]byte, int) error { return broken },
+	}}}
+	if _, err := b.measure(0, func(int, int) {}); !errors.Is(err, broken) {
+		t.Error(err)
+	}
+}
+
+func TestResourcesCloseLastFirst(t *testing.T) {
+	var r resources
+	closed := ""
+	for _, name := range []string{"a", "b", "c"} {
+		r.closeLater(func() error { closed += name; return errors.New(name) })
+	}
+	if err := r.close(); closed != "cba" || err.Error() != "c" {
+		t.Errorf("closed %s, %v", closed, err)
+	}
+}

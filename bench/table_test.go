@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+// rawText makes three rounds: mapview loses to syscall.Mmap by a quarter and
+// wins against os.File, and the A/A pair differs by a tenth at most.
+func rawText(lang string) string {
+	var b strings.Builder
+	fmt.Fprintln(&b, "goos: linux\ncpu: A Processor: Fast\nfile: "+strings.Repeat("/long/name", 12)+"\nnot a key: x")
+	for _, slow := range []int{1, 7, 2} {
+		for _, row := range []struct {
+			name string
+			ns   int
+		}{
+			{"mapview/op=ReadAt/size=4096", 50000 * slow},
+			{"mapview-mmap/op=ReadAt/size=4096", 41000 * slow},
+			{"os.File/op=ReadAt/size=4096", 200000 * slow},
+			{"syscall.Mmap/op=copy/size=4096", 40000 * slow},
+			{"memory/op=copy/size=4096", 40000 * slow},
+			{"memory/op=copy/size=4096/again=1", 36000 * slow},
+		} {
+			fmt.Fprintf(&b, "BenchmarkRead/lang=%s/impl=%s-1\t30\t%d ns/op\t1.00 MB/s\t0 B/op\t3 allocs/op\n", lang, row.name, row.ns)
+		}
+	}
+	return b.String()
+}
+
+func readRaw(t *testing.T, text string) *report {
+	t.Helper()
+	r := &report{config: map[string]string{}}
+	if err := r.read(strings.NewReader(text)); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestRawTextKeepsRoundsAndKeys(t *testing.T) {
+	r := readRaw(t, rawText("go"))
+	if r.config["cpu"] != "A Processor: Fast" || len(r.config) != 3 {
+		t.Errorf("config %q", r.config)
+	}
+	if len(r.groups) != 1 || len(r.groups[0].series) != 6 {
+		t.Fatalf("%d groups", len(r.groups))
+	}
+	s := r.groups[0].series[0]
+	if s.String() != "mapview ReadAt" || fmt.Sprint(s.values["ns/op"]) != "[50000 350000 100000]" || s.values["allocs/op"][0] != 3 {
+		t.Errorf("%v: %v", s, s.values)
+	}
+	if again := r.groups[0].series[5]; !again.again || again.String() != memoryRow {
+		t.Errorf("%+v", again)
+	}
+}
+
+func TestRawTextRefusesHalfLines(t *testing.T) {
+	for _, line := range []string{
+		"BenchmarkRead/size=4096-1",
+		"BenchmarkRead/size=4096-1 30 12",
+		"BenchmarkRead/size=4096-1 30 12 ns/op 5",
+		"BenchmarkRead/size=4096-1 30 x ns/op",
+		"BenchmarkRead/size=big-1 30 1 ns/op",
+	} {
+		r := &report{config: map[string]string{}}
+		if r.read(strings.NewReader(line)) == nil {
+			t.Errorf("%q is accepted", line)
+		}
+	}
+}
+
+func TestSamplesComeBackFromTheRawText(t *testing.T) {
+	b := &block{name: "Write", size: 1024, variants: []variant{{impl: "mapview", op: "WriteAt"}, {impl: "memory", op: "copy", again: true}}}
+	var text bytes.Buffer
+	err := writeSamples(&text, b, [][]sample{
+		{{ops: 10, time: 200 * time.Microsecond, bytes: 8, allocs: 2}, {ops: 1, time: time.Microsecond}},
+		{{ops: 10, time: 400 * time.Microsecond}, {ops: 1, time: time.Microsecond}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := readRaw(t, text.String()).groups[0]
+	if g.name != "Write" || g.lang != "go" || g.size != 1024 || !g.series[1].again {
+		t.Errorf("%+v", g)
+	}
+	values := g.series[0].values
+	if fmt.Sprint(values["ns/op"], values["B/op"], values["allocs/op"]) != "[20000 40000] [8 0] [2 0]" {
+		t.Errorf("%v", values)
+	}
+	if mbs := values["MB/s"][0]; mbs != 25600 { // 512 000 bytes in 20 us
+		t.Errorf("%v MB/s", mbs)
+	}
+}
+
+func table(t *testing.T, texts ...string) string {
+	t.Helper()
+	var names []string
+	for i, text := range texts {
+		name := filepath.Join(t.TempDir(), fmt.Sprint(i))
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	var out bytes.Buffer
+	if err := printTable(&out, names); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func TestTableFitsTheTerminal(t *testing.T) {
+	for _, line := range strings.Split(table(t, rawText("go"), rawText("c")), "\n") {
+		if utf8.RuneCountInString(line) > 100 && !strings.Contains(line, "/long/name") {
+			t.Errorf("%d columns: %s", utf8.RuneCountInString(line), line)
+		}
+	}
+}
+
+func TestTableShowsRatiosAndNoise(t *testing.T) {
+	text := strings.Join(strings.Fields(table(t, rawText("go"))), " ")
+	for _, want := range []string{
+		"mapview ReadAt 100.0 200.0 0 3 0.250 (0.250-0.250) 1.25 (1.25-1.25)",
+		"os.File ReadAt 400.0 800.0 0 3 1 5.00 (5.00-5.00)",
+		"mapview go/mmap ReadAt",
+		"noise: memory copy, opened twice (A/A) 0.900 (0.900-0.900), 3 rounds",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("not in the table: %s\n%s", want, text)
+		}
+	}
+	if strings.Count(text, "memory copy") != 2 { // its row and the noise
+		t.Error("the second of the A/A pair has a row of its own")
+	}
+}
+
+// The drop-in is slower than syscall.Mmap, too, but by less than the noise.
+func TestTableNamesLosses(t *testing.T) {
+	_, losses, found := strings.Cut(table(t, rawText("go")), "mapview loses")
+	if !found || !strings.Contains(losses, "mapview ReadAt: 1.25x syscall.Mmap copy\n") ||
+		strings.Contains(losses, "go/mmap") || strings.Contains(losses, "os.File") || strings.Contains(losses, "memory copy") {
+		t.Errorf("%s", losses)
+	}
+	won := strings.ReplaceAll(rawText("go"), "\t40000 ns/op", "\t60000 ns/op")
+	won = strings.ReplaceAll(won, "\t280000 ns/op", "\t420000 ns/op")
+	if text := table(t, strings.ReplaceAll(won, "\t80000 ns/op", "\t120000 ns/op")); !strings.Contains(text, "nowhere in this run") {
+		t.Error(text)
+	}
+}
+
+func TestTableNeedsTheSameRoundsAndAnAAPair(t *testing.T) {
+	lines := strings.SplitAfter(rawText("go"), "\n")
+	for name, text := range map[string]string{
+		"a line is missing": strings.Join(append(lines[:4:4], lines[5:]...), ""),
+		"no A/A pair":       strings.Join(slices.DeleteFunc(lines, func(l string) bool { return strings.Contains(l, "again") }), ""),
+	} {
+		r := readRaw(t, text)
+		if err := writeTable(&bytes.Buffer{}, r); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
