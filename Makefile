@@ -117,7 +117,7 @@ build/examples/%: c/examples/%.c build/libmapview.a build/release/command
 
 # A target of this list first sees to it that its tools are there, and then
 # starts make anew, which finds what was just installed.
-PREPARED := test $(addprefix test-,header exports c asan tsan valgrind examples install deps go race \
+PREPARED := test $(addprefix test-,header exports c asan tsan valgrind examples install deps go race bench \
 	gomodule nocgo dropin readme) bench lint fmt
 .PHONY: $(PREPARED) $(PREPARED:%=do-%)
 ifneq ($(filter $(PREPARED),$(MAKECMDGOALS)),)
@@ -129,7 +129,7 @@ GROUPS_bench := build go bench
 GROUPS_lint := build go lint
 GROUPS_fmt := build go lint
 GROUPS_test-valgrind := build test valgrind
-$(foreach name,go race gomodule nocgo dropin,$(eval GROUPS_test-$(name) := build go))
+$(foreach name,go race bench gomodule nocgo dropin,$(eval GROUPS_test-$(name) := build go))
 GROUPS_test-readme := build test go
 
 $(PREPARED):
@@ -138,7 +138,7 @@ $(PREPARED):
 	@PATH="$$(.ci/deps path)" $(MAKE) --no-print-directory do-$@
 
 ## test: everything that proves the project, each of these:
-SUITES := header exports c asan tsan examples install deps go race gomodule nocgo dropin readme
+SUITES := header exports c asan tsan examples install deps go race bench gomodule nocgo dropin readme
 do-test: $(SUITES:%=do-test-%)
 	@if [ -s build/skipped ]; then printf '\nSkipped:\n'; cat build/skipped; fi
 	@printf '\nmake test: no suite has failed\n'
@@ -171,10 +171,13 @@ do-test-deps:
 	@tests/deps.sh
 ##   test-go: the Go tests
 do-test-go:
-	@tests/go.sh
+	@tests/go.sh .
 ##   test-race: the Go tests under the race detector
 do-test-race:
-	@tests/go.sh -race
+	@tests/go.sh . -race
+##   test-bench: the tests of the benchmark itself
+do-test-bench:
+	@tests/go.sh bench
 ##   test-gomodule: a Go program from a module zip, from vendor/, and after edits
 do-test-gomodule:
 	@tests/gomodule.sh

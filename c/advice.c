@@ -198,10 +198,10 @@ int mv_discard(mv_view *view, uint64_t off, uint64_t len, mv_error *err)
         return mv__fail(err, -ENODEV, "discard", "the storage of a device is not given back");
     if (view->shared)
         return discard_shared(view, span, err);
+    if (!mv__source_has_file(&view->source))
+        return discard_private(view, span, -1, err);
     int fd;
     r = mv__source_borrow(&view->source, &fd, err);
-    if (r == -ENODEV) /* private memory */
-        return discard_private(view, span, -1, err);
     if (r != 0)
         return r;
     r = discard_private(view, span, fd, err);

@@ -14,6 +14,9 @@
 /* Pages are touched in steps, so that a signal can end a long prefault. */
 #define POPULATE_STEP ((size_t)32 << 20)
 
+/* How often a fault is looked into whose file and mapping contradict each other. */
+#define ATTEMPTS 8
+
 static long populate(unsigned char *start, size_t n, uint32_t access)
 {
     long r;
@@ -154,7 +157,10 @@ static int64_t resolve_private_write(const mv_view *view, const struct mv__fault
     long r = mv__sys.pread(fd, &byte, 1, (off_t)(view->geometry.offset + f->offset));
     if (r < 0)
         return refused(f, (int)r, "pread", err);
-    return refused(f, r == 0 ? -MV_ETRUNCATED : -ENOMEM, "madvise", err);
+    if (r == 0)
+        return refused(f, -MV_ETRUNCATED, "pread", err);
+    int now = touch(view, f, err); /* it may have been cut for a moment */
+    return now == -EFAULT ? refused(f, -ENOMEM, "madvise", err) : now;
 }
 
 static int64_t resolve_in_file(const mv_view *view, const struct mv__fault *f, int fd, mv_error *err)
@@ -183,9 +189,9 @@ static int64_t resolve_fault(mv_view *view, const struct mv__fault *f, mv_error 
         return r;
     int fd;
     mv_error why = MV_ERROR_INIT;
+    if (!mv__source_has_file(&view->source)) /* private memory: nothing else can go wrong */
+        return refused(f, -ENOMEM, "madvise", err);
     r = mv__source_borrow(&view->source, &fd, &why);
-    if (r == -ENODEV)
-        return refused(f, -ENOMEM, "madvise", err); /* private memory: nothing else can go wrong */
     if (r != 0)
         return mv__fail_at(err, -EIO, place_of(f), why.op, "the cause cannot be found out: %s",
                            why.text);
@@ -196,7 +202,11 @@ static int64_t resolve_fault(mv_view *view, const struct mv__fault *f, mv_error 
 
 int64_t mv__cause_resolve(mv_view *view, const struct mv__fault *f, mv_error *err)
 {
-    int64_t resolved = resolve_fault(view, f, err);
+    /* What could not be told for a file that is cut and grown all the time is
+     * asked again. */
+    int64_t resolved = -ESTALE;
+    for (int i = 0; i < ATTEMPTS && (resolved == -ESTALE || resolved == -ENOMEM); i++)
+        resolved = resolve_fault(view, f, err);
     uint64_t size;
     int live = mv__view_live(view, &size, err); /* a detach explains everything */
     return live < 0 ? live : resolved;

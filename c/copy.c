@@ -80,6 +80,14 @@ int mv__copy_kernel(void *in_view, void *buf, size_t n, uint32_t access, size_t 
     return r;
 }
 
+/* Tries the first byte of the buffer alone. */
+static bool buffer_is_bad(const struct mv__fault *f)
+{
+    char byte = 0;
+    size_t done;
+    return mv__copy_kernel(&byte, f->buf, 1, f->access, &done) == -EFAULT;
+}
+
 /* Moves what it can and returns 0, or stops at a byte that it cannot move. */
 static int move(mv_view *view, struct mv__fault *f, mv_error *err)
 {
@@ -95,11 +103,8 @@ static int move(mv_view *view, struct mv__fault *f, mv_error *err)
             moved = mv__cause_resolve(view, f, err);
             if (moved < 0)
                 return (int)moved;
-            if (moved == 0) { /* the view is fine by now: once more, then it is the buffer */
-                mv__copy_kernel(view->data + f->offset, f->buf, f->n, f->access, &done);
-                moved = (int64_t)done;
-            }
-            if (moved == 0)
+            /* The view is fine by now: again, unless it is the buffer. */
+            if (moved == 0 && buffer_is_bad(f))
                 return mv__fail_at(err, -EFAULT, (struct mv__place){f->offset, f->n, f->done}, "copy",
                                    "the caller's buffer cannot be accessed");
         }

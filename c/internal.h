@@ -101,6 +101,9 @@ int mv__source_descriptor(struct mv__source *out, int given, const mv_options *o
                           mv_error *err);
 int mv__source_memory(struct mv__source *out, int *fd, mv_error *err);
 
+/* mv__source_has_file is false for private memory only. */
+bool mv__source_has_file(const struct mv__source *source);
+
 /* mv__source_length stores the present length of the open file, which for a
  * block device is its size and for other devices UINT64_MAX. */
 int mv__source_length(const struct mv__source *source, int fd, uint64_t *out, mv_error *err);

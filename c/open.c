@@ -32,7 +32,7 @@ static int shape_file(mv_view *view, const mv_options *o, int fd, uint64_t lengt
 }
 
 /* The file may have changed since it was first looked at. A view up to the end
- * takes it as it is; a part must be there. */
+ * takes it as it is; a part must be there, and what file_size promises. */
 static int confirm_size(mv_view *view, const mv_options *o, int fd, mv_error *err)
 {
     uint64_t length;
@@ -40,7 +40,7 @@ static int confirm_size(mv_view *view, const mv_options *o, int fd, mv_error *er
     if (r != 0)
         return r;
     uint64_t shown = length > o->offset ? length - o->offset : 0;
-    if (length < o->offset || shown < o->length)
+    if (length < o->offset || shown < o->length || length < o->file_size)
         return mv__fail(err, -MV_ETRUNCATED, "fstat",
                         "somebody has cut the file to %" PRIu64 " bytes while it was opened", length);
     if (shown < view->geometry.size) {
@@ -131,7 +131,10 @@ static int open_private_memory(uint64_t size, const mv_options *o, mv_view **out
 {
     struct mv__geometry geometry;
     int r = mv__geometry_plan(o, size, mv__sys_page_size(), &geometry, err);
-    return r != 0 ? r : mv__view_new(&geometry, o, -1, out, err);
+    if (r != 0)
+        return r;
+    geometry.limit = geometry.size; /* it cannot grow */
+    return mv__view_new(&geometry, o, -1, out, err);
 }
 
 int mv_anonymous(uint64_t size, const mv_options *options, mv_view **out, mv_error *err)

@@ -315,11 +315,16 @@ void mv__source_abandon(struct mv__source *source, int fd, const char *path)
         mv__sys.close(fd);
 }
 
+bool mv__source_has_file(const struct mv__source *source)
+{
+    return source->fd >= 0 || source->path;
+}
+
 /* Opens the path again and makes sure that it is the same file. While the view
  * maps it, its inode number cannot be given to another. */
 static int reopen(const struct mv__source *source, int flags, int *fd, mv_error *err)
 {
-    if (!source->path)
+    if (!mv__source_has_file(source))
         return mv__fail(err, -ENODEV, "open", "private memory has no file");
     long again = open_retrying(source->path, flags | ALWAYS, 0);
     if (again < 0)

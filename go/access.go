@@ -3,9 +3,12 @@
 package mapview
 
 import (
+	"errors"
 	"io"
+	"os"
 	"runtime"
 	"runtime/debug"
+	"unsafe"
 )
 
 // ReadAt copies len(p) bytes of the view, starting at off, into p. It returns
@@ -112,24 +115,21 @@ func (v *View) writeSlowly(p []byte, off int64, err error) (int, error) {
 // is out of range, which it always is once the view is closed. When the byte
 // cannot be read it panics with a *[FaultError].
 func (v *View) At(i int) byte {
-	// One iteration for nearly everybody: the second finds the view closed or
-	// smaller, and panics at the index.
-	for {
-		b := v.at(0, v.Size())
-		_ = b[i]
-		var x [1]byte
-		if v.copy(x[:], b[i:i+1]) {
-			runtime.KeepAlive(v)
-			return x[0]
-		}
-		n, err := v.readSlowly(x[:], int64(i), nil)
-		if _, fault := err.(*FaultError); fault {
-			panic(err)
-		}
-		if n == 1 {
-			return x[0]
-		}
+	var x [1]byte
+	b := v.at(0, v.Size())
+	if v.copy(x[:], unsafe.Slice(&b[i], 1)) {
+		runtime.KeepAlive(v)
+		return x[0]
 	}
+	n, err := v.readSlowly(x[:], int64(i), nil)
+	switch {
+	case n == 1:
+		return x[0]
+	case err == io.EOF || errors.Is(err, os.ErrClosed): // meanwhile
+		b = nil
+		return b[i]
+	}
+	panic(err)
 }
 
 // copy is the builtin, but returns false when a fault in the view stops it.

@@ -12,7 +12,7 @@ import (
 
 // An Advice tells the kernel how a view will be used. None changes what the
 // view shows.
-type Advice int
+type Advice uint32
 
 const (
 	AdviceNormal     Advice = iota // the kernel's own judgement
@@ -26,7 +26,7 @@ const (
 )
 
 // An Access is a set of ways to access memory.
-type Access int
+type Access uint32
 
 const (
 	AccessRead  Access = 1 << iota // loads

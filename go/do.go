@@ -12,11 +12,12 @@ import (
 // fault in the view, f is over at that load or store, and Do returns a
 // *[FaultError]; if the view was closed beside it, an error that is
 // os.ErrClosed. The Err of the FaultError is what stops the byte now:
-// syscall.EACCES for a store to a read-only view, and syscall.EFAULT if
-// nothing stops it any more.
+// syscall.EACCES for a store to a read-only view, syscall.EIO if that cannot be
+// found out, and syscall.EFAULT if nothing stops it any more.
 //
-// b must not outlive f: use [View.Bytes] for that. Since f may be over at any
-// access, it should release what it holds by defer. Do does not cover
+// What f does through slices and pointers of [View.Bytes], [Slice] and [Ptr] is
+// covered, too. b must not outlive f. Since f may be over at any access, it
+// should release what it holds by defer. Do does not cover
 // goroutines that f starts, C code, system calls on b (they return
 // syscall.EFAULT), code that recovers from panics by itself (as packages fmt
 // and text/template do), or a channel operation directly on an element of b.
@@ -57,30 +58,31 @@ func (v *View) cause(r any) error {
 	// Some processors and some faults tell the page only, which may begin
 	// before the view does.
 	off := max(int64(address)-int64(uintptr(v.base)), 0)
-	code := codeTruncated
-	if off < size {
-		code = v.probeCause(off)
+	if off >= size { // it has been made smaller under f
+		return v.fault("access", off, ErrTruncated)
 	}
-	if code == int(syscall.EBADF) {
+	f := v.probeByte(off)
+	switch {
+	case f == nil:
+		return v.fault("access", off, syscall.EFAULT)
+	case f.code == int(syscall.EBADF):
 		return &v.errs.accessClosed
 	}
-	if err := v.fault("access", off, code); err != nil {
-		return err
+	cause := faultCause(f.code)
+	if cause == nil { // the probe has failed, not the byte
+		cause = syscall.EIO
 	}
-	return v.fault("access", off, int(syscall.EFAULT))
+	return v.fault("access", off, cause)
 }
 
-// probeCause returns what stops the byte at off: reading it first, since a
-// write that is refused may have the same cause. A view that cannot be written
+// probeByte finds what stops the byte at off: in reading first, since a write
+// that is refused may have the same cause. A view that cannot be written
 // refuses it with EACCES.
-func (v *View) probeCause(off int64) int {
+func (v *View) probeByte(off int64) *failure {
 	f := coreProbe(v.c, off, 1, AccessRead)
 	if f == nil {
 		f = coreProbe(v.c, off, 1, AccessWrite)
 	}
 	runtime.KeepAlive(v)
-	if f == nil {
-		return int(syscall.EFAULT)
-	}
-	return f.code
+	return f
 }

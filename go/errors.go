@@ -129,23 +129,25 @@ func invalid(op, name, format string, args ...any) error {
 	return &fs.PathError{Op: op, Path: name, Err: &sysError{syscall.EINVAL, fmt.Sprintf(format, args...)}}
 }
 
-// fault returns the FaultError that code is the cause of, or nil when code is
-// no cause of a fault.
-func (v *View) fault(op string, off int64, code int) error {
-	e := &FaultError{Op: op, Path: v.name, Offset: off, address: v.address(off)}
-	switch code {
-	case codeTruncated:
-		e.Err = ErrTruncated
-	case int(syscall.ENOSPC):
-		e.Err = ErrNoSpace
-	case int(syscall.EDQUOT):
-		e.Err = errNoQuota
-	case int(syscall.EIO), int(syscall.EACCES), int(syscall.EFAULT):
-		e.Err = syscall.Errno(code)
-	default:
-		return nil
+// faultCause returns what stops a byte, by the code that the C core has for it,
+// or nil for a code that is about something else.
+func faultCause(code int) error {
+	if code == codeTruncated {
+		return ErrTruncated
 	}
-	return e
+	switch errno := syscall.Errno(code); errno {
+	case syscall.ENOSPC:
+		return ErrNoSpace
+	case syscall.EDQUOT:
+		return errNoQuota
+	case syscall.EIO, syscall.EACCES, syscall.EFAULT, syscall.EFBIG, syscall.ENOMEM, syscall.ESTALE:
+		return errno
+	}
+	return nil
+}
+
+func (v *View) fault(op string, off int64, cause error) error {
+	return &FaultError{Op: op, Path: v.name, Offset: off, Err: cause, address: v.address(off)}
 }
 
 // accessError is the error of an access that the C core refused or could not
@@ -154,8 +156,8 @@ func (v *View) accessError(op string, f *failure) error {
 	if f == nil {
 		return nil
 	}
-	if err := v.fault(op, f.offset, f.code); err != nil {
-		return err
+	if cause := faultCause(f.code); cause != nil {
+		return v.fault(op, f.offset, cause)
 	}
 	return pathError(op, v.name, f)
 }

@@ -44,16 +44,6 @@ func TestPathErrors(t *testing.T) {
 	}
 }
 
-// A used-up quota is an ErrNoSpace with an errno of its own.
-func TestErrNoSpace(t *testing.T) {
-	if !errors.Is(ErrNoSpace, syscall.ENOSPC) || errors.Is(ErrNoSpace, syscall.EDQUOT) {
-		t.Error("ErrNoSpace is not ENOSPC alone")
-	}
-	if errors.Is(ErrTruncated, ErrNoSpace) || errors.Is(errors.New("x"), ErrNoSpace) {
-		t.Error("other errors are ErrNoSpace")
-	}
-}
-
 // everyCall is each method that returns an error, on a view of two pages.
 var everyCall = map[string]func(v *mapview.View) error{
 	"ReadAt":     func(v *mapview.View) error { _, err := v.ReadAt(make([]byte, 1), 0); return err },
@@ -157,7 +147,6 @@ func TestUnknownKinds(t *testing.T) {
 	wantError(t, v.SyncRange(0, 1, 0), fs.ErrInvalid)
 	wantError(t, v.SyncRange(0, 1, 4), fs.ErrInvalid)
 	wantError(t, v.Advise(0, 1, 8), fs.ErrInvalid)
-	wantError(t, v.Advise(0, 1, -1), fs.ErrInvalid)
 	wantError(t, v.Prefault(0, 1, 0), fs.ErrInvalid)
 	wantError(t, v.Prefault(0, 1, 4), fs.ErrInvalid)
 	wantError(t, v.Probe(0, 1, 0), fs.ErrInvalid)

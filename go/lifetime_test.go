@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -107,10 +108,20 @@ func TestCloseStorm(t *testing.T) {
 					return nil
 				})
 			})
+			use(func(p []byte) error {
+				value := panicOf(func() { v.At(size - 1) })
+				if err, ok := value.(runtime.Error); ok && strings.Contains(err.Error(), "index out of range") {
+					return os.ErrClosed
+				}
+				if value != nil {
+					return fmt.Errorf("At panics with %v", value)
+				}
+				return nil
+			})
 			use(func(p []byte) error { return v.Prefault(0, mapview.ToEnd, mapview.AccessWrite) })
 			use(func(p []byte) error { return v.SyncRange(0, mapview.ToEnd, mapview.SyncStart) })
 		}
-		for running.Load() < 12 && !t.Failed() {
+		for running.Load() < 14 && !t.Failed() {
 			runtime.Gosched()
 		}
 		if err := v.Close(); err != nil {
@@ -121,8 +132,8 @@ func TestCloseStorm(t *testing.T) {
 			return
 		}
 	}
-	if got := stopped.Load(); got != 12*rounds {
-		t.Errorf("%d of %d accesses ended as closed", got, 12*rounds)
+	if got := stopped.Load(); got != 14*rounds {
+		t.Errorf("%d of %d accesses ended as closed", got, 14*rounds)
 	}
 }
 
@@ -274,6 +285,48 @@ func TestCycles(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Who keeps many Views open does not pay for a collection at each further one.
+func TestManyLive(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	name := newFile(t, pattern(page))
+	var before, after debug.GCStats
+	debug.ReadGCStats(&before)
+	for range 9000 {
+		open(t, name, os.O_RDONLY, nil)
+	}
+	debug.ReadGCStats(&after)
+	if n := after.NumGC - before.NumGC; n > 3 {
+		t.Errorf("%d collections", n)
+	}
+}
+
+// Close by itself gives back addresses, when those who wait are many.
+func TestCloseCollects(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	name := newFile(t, pattern(page))
+	var views [40]*mapview.View
+	for i := range views {
+		v, err := mapview.OpenFile(name, os.O_RDONLY, 0, &mapview.Options{Reserve: 1 << 40})
+		if err != nil {
+			t.Fatal(err)
+		}
+		views[i] = v
+	}
+	before, err := status("VmSize")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range views {
+		if err := views[i].Close(); err != nil {
+			t.Error(err)
+		}
+		views[i] = nil
+	}
+	if after, err := status("VmSize"); err != nil || before-after < 15<<40 {
+		t.Errorf("%d TiB came back of 40, %v", (before-after)>>40, err)
 	}
 }
 

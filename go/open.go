@@ -94,16 +94,16 @@ func Map(f *os.File, flag int, opt *Options) (*View, error) {
 }
 
 // Anonymous returns size bytes of zeros outside of Go's heap, which only this
-// process sees. Memory is taken at first touch. Of the options only Advice has
-// a meaning.
+// process sees. Memory is taken at first touch. Of the options it takes Advice
+// and refuses the others.
 func Anonymous(size int64, opt *Options) (*View, error) {
 	return memory("[anonymous]", size, openPrivate, opt)
 }
 
 // NewMemory returns size bytes of zeros that can be passed to another process,
 // by [View.File] and exec.Cmd.ExtraFiles, which maps them with [Map]. Memory
-// is taken at first touch. Of the options only Advice and Reserve have a
-// meaning: with Reserve the memory can be grown to that size.
+// is taken at first touch. Of the options it takes Advice and Reserve, which
+// lets the memory grow to that size, and refuses the others.
 func NewMemory(size int64, opt *Options) (*View, error) {
 	const name = "[memory]"
 	if opt != nil && opt.Private {

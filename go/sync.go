@@ -5,7 +5,7 @@ package mapview
 import "runtime"
 
 // A Level is how much a sync promises.
-type Level int
+type Level uint32
 
 const (
 	// SyncStart begins to write the range, waits for nothing and promises

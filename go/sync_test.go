@@ -40,12 +40,17 @@ func TestSync(t *testing.T) {
 // more to write can.
 func TestSyncCleans(t *testing.T) {
 	v := open(t, newFile(t, make([]byte, 8*page)), os.O_RDWR, nil)
+	const tmpfs = 0x01021994
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(v.Name(), &disk); err != nil || disk.Type == tmpfs {
+		t.Skipf("the temporary folder is on a tmpfs, which never writes (%v)", err)
+	}
 	for _, level := range []mapview.Level{mapview.SyncData, mapview.SyncFull} {
 		if _, err := v.WriteAt([]byte{byte(level)}, int64(2*page)); err != nil {
 			t.Fatal(err)
 		}
 		if dirtyOf(t, v) == 0 {
-			t.Skip("the kernel does not count dirty pages of the temporary folder's file system")
+			t.Errorf("level %d: nothing is dirty before", level)
 		}
 		err := v.SyncRange(0, mapview.ToEnd, level)
 		if dirty := dirtyOf(t, v); dirty != 0 || err != nil {

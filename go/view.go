@@ -69,11 +69,10 @@ func (v *View) Name() string { return v.name }
 // Bytes returns the whole view as a slice, nil once it is closed. Its length
 // is the present size of the view and does not follow a Resize.
 //
-// The slice is as dangerous as a mapping is: a byte that a fault stops kills
-// the program, unless it is accessed under [View.Do] or the goroutine has
-// called [runtime/debug.SetPanicOnFault]. So does, with a store to a read-only
-// view, and with any access after Close. It may be kept as long as one likes;
-// see the package comment on lifetime.
+// The slice is as dangerous as a mapping is: an access to a byte that is out of
+// reach ends the program, unless it is made inside of [View.Do]. So do a store
+// to a read-only view and, after Close, any access. The slice may be kept as
+// long as one likes; see the package comment on lifetime.
 func (v *View) Bytes() []byte {
 	size := v.size.Load()
 	if size < 0 {
