@@ -227,7 +227,8 @@ MV_API int mv_anonymous(uint64_t size, const mv_options *options, mv_view **out,
  *
  * It may be called at any time, by any thread, any number of times. Returns 0,
  * or the sync failure that the view holds (see mv_sync); the view is detached
- * all the same.
+ * all the same. Only -ENOMEM (the limit of mappings, and no way around it)
+ * means that it is not.
  */
 MV_API int mv_detach(mv_view *view, mv_error *err);
 

@@ -1,0 +1,100 @@
+//go:build cgo
+
+package mapview
+
+import (
+	"errors"
+	"syscall"
+	"testing"
+)
+
+// What cannot be brought about from outside: a full quota, and the bookkeeping
+// at its bounds.
+
+func TestFaultCause(t *testing.T) {
+	quota := faultCause(int(syscall.EDQUOT))
+	if !errors.Is(quota, ErrNoSpace) || !errors.Is(quota, syscall.EDQUOT) || errors.Is(quota, syscall.ENOSPC) {
+		t.Errorf("a full quota is %v", quota)
+	}
+	disk := faultCause(int(syscall.ENOSPC))
+	if disk != ErrNoSpace || !errors.Is(disk, syscall.ENOSPC) || errors.Is(disk, syscall.EDQUOT) {
+		t.Errorf("a full disk is %v", disk)
+	}
+	if errors.Is(ErrTruncated, ErrNoSpace) {
+		t.Error("a truncation is a full disk")
+	}
+	if cause := faultCause(int(syscall.EINVAL)); cause != nil {
+		t.Errorf("a bad argument is %v", cause)
+	}
+}
+
+func TestPool(t *testing.T) {
+	var p pool
+	one := &life{bytes: 1}
+	add := func(n int) {
+		for range n {
+			p.add(one)
+		}
+	}
+	want := func(when string, much bool) {
+		t.Helper()
+		if p.much() != much {
+			t.Errorf("%s: much is %v", when, !much)
+		}
+	}
+	add(maxUncollected)
+	want("up to the bound", false)
+	add(1)
+	want("over the bound", true)
+	p.collected()
+	want("after a collection that found nothing", false)
+	add(maxUncollected)
+	want("again up to the bound", false)
+	for range 2 * maxUncollected {
+		p.remove(one)
+	}
+	add(maxUncollected)
+	want("up to the bound above the lowest", false)
+	add(1)
+	want("over it", true)
+	p.collected()
+	p.add(&life{bytes: maxUncollectedSize})
+	want("up to the bound of bytes", false)
+	add(1)
+	want("over it", true)
+}
+
+func TestQueue(t *testing.T) {
+	var q queue
+	push := func(bytes int64, want ...*life) *life {
+		t.Helper()
+		l := &life{bytes: bytes}
+		old := q.push(l)
+		if len(old) != len(want) {
+			t.Fatalf("%d are freed, not %d", len(old), len(want))
+		}
+		for i := range old {
+			if old[i] != want[i] {
+				t.Errorf("freed in another order")
+			}
+		}
+		return l
+	}
+	first := push(1)
+	second := push(1)
+	for range maxQuarantined - 2 {
+		push(1)
+	}
+	push(1, first)
+	push(1, second)
+	if q.bytes != maxQuarantined {
+		t.Errorf("%d bytes", q.bytes)
+	}
+
+	// A large one drives all others out, but is not freed itself.
+	large := push(maxQuarantineBytes+1, append([]*life(nil), q.lives...)...)
+	small := push(1, large)
+	if len(q.lives) != 1 || q.lives[0] != small {
+		t.Errorf("%d are left", len(q.lives))
+	}
+}
