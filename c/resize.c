@@ -57,7 +57,7 @@ static long check_room(int fd, uint64_t to)
 {
     struct stat st;
     enum mv__fs kind;
-    uint64_t free_bytes;
+    uint64_t free_bytes = 0;
     long r = mv__sys.fstat(fd, &st);
     if (r == 0)
         r = mv__sys_filesystem(fd, &kind, &free_bytes);

@@ -56,7 +56,7 @@ struct statfs;
     X(fdatasync,         (int fd), (fd)) \
     X(syncfs,            (int fd), (fd)) \
     X(sync_file_range,   (int fd, off_t offset, off_t n, unsigned flags), (fd, offset, n, flags)) \
-    X(getrlimit,         (int resource, struct rlimit *limit), (resource, limit)) \
+    X(getrlimit,         (unsigned resource, struct rlimit *limit), (resource, limit)) \
     X(allocate,          (size_t n), (n))
 
 /* clang-format on */
