@@ -17,6 +17,11 @@ exec_prefix ?= $(prefix)
 libdir ?= $(exec_prefix)/lib
 includedir ?= $(prefix)/include
 
+# A path that is relative would be written into the pkg-config file.
+ifneq ($(filter-out /%,$(prefix) $(libdir) $(includedir)),)
+$(error prefix, libdir and includedir must be absolute)
+endif
+
 # What go and the scripts under tests/ see. The toolchain is the one that is
 # here; a tree without git, or one of another owner, builds too.
 export GOTOOLCHAIN := local
@@ -238,8 +243,9 @@ INSTALLED = $(includedir)/mapview.h $(libdir)/libmapview.a $(libdir)/libmapview.
 	$(libdir)/$(SONAME) $(libdir)/libmapview.so $(libdir)/pkgconfig/mapview.pc
 
 # The loader looks in its cache: without this a library in /usr/local/lib is
-# not found. A staged install is another machine's business.
-refresh_loader = @if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" -eq 0 ] && command -v ldconfig >/dev/null; then ldconfig; fi
+# not found. A staged install is another machine's business, and a folder that
+# the loader does not know is its owner's.
+refresh_loader = @case '$(DESTDIR)$(libdir)' in /usr/*lib*) ;; *) exit 0 ;; esac; if [ "$$(id -u)" -eq 0 ] && command -v ldconfig >/dev/null; then ldconfig; fi
 
 ## install: header, libraries and pkg-config file (prefix, libdir, includedir, DESTDIR)
 .PHONY: install uninstall

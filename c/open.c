@@ -66,6 +66,7 @@ static int make_view(const struct mv__source *source, int fd, const mv_options *
     if (r != 0)
         return r;
     view->source = *source;
+    view->source.mapping = view->base;
     r = shape_file(view, o, fd, length, err);
     if (r == 0)
         r = confirm_size(view, o, fd, err);

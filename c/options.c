@@ -66,15 +66,15 @@ static int check_flags(const mv_options *o, enum mv__kind kind, mv_error *err)
                         "options.flags has bits 0x%" PRIx64 " that this call does not take",
                         f & ~flags_of_kind(kind));
     if ((f & MV_OPEN_TRUNCATE) && (!(f & MV_OPEN_WRITE) || (f & MV_OPEN_PRIVATE)))
-        return invalid(err, "MV_OPEN_TRUNCATE needs a shared MV_OPEN_WRITE view");
+        return invalid(err, "truncating needs a view that is shared and can be written");
     if ((f & MV_OPEN_EXCLUSIVE) && !(f & MV_OPEN_CREATE))
-        return invalid(err, "MV_OPEN_EXCLUSIVE needs MV_OPEN_CREATE");
+        return invalid(err, "exclusive creation needs the flag for creation, too");
     if ((f & MV_OPEN_RANDOM) && (f & MV_OPEN_SEQUENTIAL))
-        return invalid(err, "MV_OPEN_RANDOM and MV_OPEN_SEQUENTIAL contradict each other");
+        return invalid(err, "random and sequential access contradict each other");
     if ((f & MV_OPEN_DEVICE) && o->length == 0)
-        return invalid(err, "MV_OPEN_DEVICE needs options.length");
+        return invalid(err, "a device needs a length");
     if ((f & MV_OPEN_DEVICE) && (f & (MV_OPEN_CREATE | MV_OPEN_TRUNCATE)))
-        return invalid(err, "MV_OPEN_DEVICE excludes MV_OPEN_CREATE and MV_OPEN_TRUNCATE");
+        return invalid(err, "a device can be neither created nor truncated");
     return 0;
 }
 
@@ -82,14 +82,13 @@ static int check_fields(const mv_options *o, enum mv__kind kind, mv_error *err)
 {
     bool shared_write = (o->flags & MV_OPEN_WRITE) && !(o->flags & MV_OPEN_PRIVATE);
     if (o->mode & ~07777U)
-        return mv__fail(err, -EINVAL, "options",
-                        "options.mode 0%" PRIo32 " has more than permission bits", o->mode);
+        return mv__fail(err, -EINVAL, "options", "mode 0%" PRIo32 " has more than permission bits",
+                        o->mode);
     if (o->offset > LARGEST || o->length > LARGEST - o->offset)
-        return mv__fail(err, -EOVERFLOW, "options",
-                        "options.offset plus options.length is over 63 bits");
+        return mv__fail(err, -EOVERFLOW, "options", "offset plus length is over 63 bits");
     if (o->file_size > LARGEST || o->reserve > LARGEST - o->offset)
         return mv__fail(err, -EOVERFLOW, "options",
-                        "options.file_size, or offset plus reserve, is over 63 bits");
+                        "the file size, or offset plus reserve, is over 63 bits");
     if (kind == MV__ANONYMOUS) {
         if (o->offset || o->length || o->file_size || o->mode)
             return invalid(err, "memory takes no offset, length, file_size or mode");
@@ -98,9 +97,9 @@ static int check_fields(const mv_options *o, enum mv__kind kind, mv_error *err)
         return 0;
     }
     if (o->file_size && !shared_write)
-        return invalid(err, "options.file_size needs a shared MV_OPEN_WRITE view");
+        return invalid(err, "a file size needs a view that is shared and can be written");
     if (o->file_size && (o->flags & MV_OPEN_DEVICE))
-        return invalid(err, "options.file_size is not for devices");
+        return invalid(err, "a file size is not for devices");
     return 0;
 }
 
@@ -122,11 +121,11 @@ int mv__geometry_plan(const mv_options *o, uint64_t file_length, size_t page, st
     uint64_t size = o->length;
     if (o->offset > file_length)
         return mv__fail(err, -EINVAL, "options",
-                        "options.offset %" PRIu64 " is past the end of the file, %" PRIu64, o->offset,
+                        "offset %" PRIu64 " is past the end of the file, %" PRIu64, o->offset,
                         file_length);
     if (size > file_length - o->offset)
         return mv__fail(err, -EINVAL, "options",
-                        "options.offset %" PRIu64 " plus length %" PRIu64
+                        "offset %" PRIu64 " plus length %" PRIu64
                         " is past the end of the file, %" PRIu64,
                         o->offset, size, file_length);
     if (size == 0)

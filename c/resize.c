@@ -197,7 +197,7 @@ static int check_resizable(const mv_view *view, uint64_t size, mv_error *err)
         return mv__fail(err, -EINVAL, "resize", "a private view cannot be resized");
     if (!view->writable)
         return mv__fail(err, -EACCES, "resize",
-                        "a read-only view cannot be resized; mv_refresh follows its file");
+                        "a read-only view cannot be resized; a refresh follows its file");
     if (view->length_asked || !view->source.is_file)
         return mv__fail(err, -EINVAL, "resize",
                         "a view that was opened with a length cannot be resized");
@@ -206,7 +206,7 @@ static int check_resizable(const mv_view *view, uint64_t size, mv_error *err)
     if (size > g->limit)
         return mv__fail(err, -ENOMEM, "resize",
                         "%" PRIu64 " bytes are over the %" PRIu64
-                        " reserved; open with options.reserve of at least that",
+                        " reserved; open with a reserve of at least that",
                         size, g->limit);
     return 0;
 }
@@ -222,10 +222,10 @@ static int resize_file(mv_view *view, int fd, uint64_t now, uint64_t size, mv_er
     if (length < offset + now)
         return mv__fail_at(
             err, -MV_ETRUNCATED, (struct mv__place){length > offset ? length - offset : 0, 0, 0},
-            "resize", "somebody has cut the file to %" PRIu64 " bytes; mv_refresh adopts that", length);
+            "resize", "somebody has cut the file to %" PRIu64 " bytes; a refresh adopts that", length);
     if (size < now && length > offset + now)
         return mv__fail(err, -EBUSY, "resize",
-                        "somebody has made the file longer, %" PRIu64 " bytes; mv_refresh adopts that",
+                        "somebody has made the file longer, %" PRIu64 " bytes; a refresh adopts that",
                         length);
     if (size >= now) {
         /* Also what somebody else has appended may be a hole so far. */
@@ -276,7 +276,7 @@ static int refill_tail(mv_view *view, int fd, uint64_t now, uint64_t size, mv_er
     long r = mv__sys.pread(fd, view->data + now, (size_t)n, (off_t)(view->geometry.offset + now));
     if (r == -EFAULT)
         return mv__fail_at(err, -EACCES, (struct mv__place){now, n, 0}, "protect",
-                           "mv_protect keeps the last page from taking what was appended");
+                           "its protection keeps the last page from taking what was appended");
     return r < 0 ? mv__fail_call(err, (int)r, "pread") : 0;
 }
 
@@ -293,7 +293,7 @@ static int adopt_length(mv_view *view, int fd, uint64_t now, mv_error *err)
     if (size > g->limit)
         return mv__fail(err, -ENOMEM, "refresh",
                         "%" PRIu64 " bytes are over the %" PRIu64
-                        " reserved; open with options.reserve of at least that",
+                        " reserved; open with a reserve of at least that",
                         size, g->limit);
     r = refill_tail(view, fd, now, size, err);
     if (r == 0)

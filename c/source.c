@@ -72,7 +72,7 @@ static int identify(struct mv__source *source, int fd, const mv_options *o, mv_e
         if (o->flags & MV_OPEN_DEVICE)
             return 0;
         return mv__fail(err, -ENODEV, "open",
-                        "a device is mapped only with MV_OPEN_DEVICE and a length");
+                        "a device is mapped only when asked for as one, with a length");
     }
     return mv__fail(err, -ENODEV, "open", "only regular files can be mapped, not a FIFO or a socket");
 }
@@ -155,10 +155,10 @@ static int check_descriptor(int given, bool writable, mv_error *err)
         return mv__fail(err, -EACCES, "fcntl", "the descriptor was opened O_WRONLY: mapping must read");
     if (writable && (status & O_ACCMODE) != O_RDWR)
         return mv__fail(err, -EACCES, "fcntl",
-                        "MV_OPEN_WRITE needs a descriptor that was opened O_RDWR");
+                        "a shared view to write needs a descriptor that was opened O_RDWR");
     if (writable && (status & O_APPEND))
         return mv__fail(err, -EINVAL, "fcntl",
-                        "MV_OPEN_WRITE cannot map a descriptor that was opened O_APPEND");
+                        "a shared view to write cannot be of a descriptor that was opened O_APPEND");
     return 0;
 }
 
@@ -179,10 +179,9 @@ int mv__source_descriptor(struct mv__source *out, int given, const mv_options *o
         own = given;
     if (own < 0) {
         if (!(o->flags & MV_OPEN_SHARE_DESCRIPTION))
-            return mv__fail(
-                err, (int)own, "open",
-                "no description of its own for the sync (%s); MV_OPEN_SHARE_DESCRIPTION shares yours",
-                mv_strerror((int)own));
+            return mv__fail(err, (int)own, "open",
+                            "no description of its own for the sync (%s); it can share yours",
+                            mv_strerror((int)own));
         own = mv__sys.fcntl(given, F_DUPFD_CLOEXEC, 0);
         if (own < 0)
             return mv__fail_call(err, (int)own, "fcntl");
@@ -320,26 +319,38 @@ bool mv__source_has_file(const struct mv__source *source)
     return source->fd >= 0 || source->path;
 }
 
-/* Opens the path again and makes sure that it is the same file. While the view
- * maps it, its inode number cannot be given to another. */
+/* Opens path and makes sure that it is the same file. While the view maps it,
+ * its inode number cannot be given to another. */
+static long open_same(const struct mv__source *source, const char *path, int flags)
+{
+    long fd = open_retrying(path, flags | ALWAYS, 0);
+    if (fd < 0)
+        return fd;
+    struct stat st;
+    long r = mv__sys.fstat((int)fd, &st);
+    if (r == 0 && same_file(source, &st))
+        return fd;
+    mv__sys.close((int)fd);
+    return r < 0 ? r : -ESTALE;
+}
+
+/* Finds the file again by the path it had, or by the one it was renamed to. */
 static int reopen(const struct mv__source *source, int flags, int *fd, mv_error *err)
 {
     if (!mv__source_has_file(source))
         return mv__fail(err, -ENODEV, "open", "private memory has no file");
-    long again = open_retrying(source->path, flags | ALWAYS, 0);
-    if (again < 0)
-        return mv__fail(err, (int)again, "open", "the view's file cannot be opened again: %s",
-                        mv_strerror((int)again));
-    struct stat st;
-    long r = mv__sys.fstat((int)again, &st);
-    if (r == 0 && same_file(source, &st)) {
-        *fd = (int)again;
-        return 0;
+    long again = open_same(source, source->path, flags);
+    char now[PATH_MAX];
+    if ((again == -ENOENT || again == -ENOTDIR || again == -ESTALE) &&
+        mv__sys_mapped_path(source->mapping, now, sizeof now) == 0) {
+        long renamed = open_same(source, now, flags);
+        again = renamed >= 0 ? renamed : again;
     }
-    mv__sys.close((int)again);
-    if (r < 0)
-        return mv__fail_call(err, (int)r, "fstat");
-    return mv__fail(err, -ESTALE, "open", "the path of the view's file leads to another file now");
+    if (again < 0)
+        return mv__fail(err, (int)again, "open", "the view's file cannot be found again: %s",
+                        mv_strerror((int)again));
+    *fd = (int)again;
+    return 0;
 }
 
 int mv__source_borrow(struct mv__source *source, int *fd, mv_error *err)

@@ -96,6 +96,10 @@ enum mv__fs {
  * it has free at most. */
 int mv__sys_filesystem(int fd, enum mv__fs *kind, uint64_t *free_bytes);
 
+/* mv__sys_mapped_path stores the path that the file mapped at address has now,
+ * which follows renames. Returns 0, or -ENOENT when it cannot be known. */
+int mv__sys_mapped_path(const void *address, char *path, size_t n);
+
 /* mv__sys_thread returns the number of the calling thread, which the kernel
  * takes for its process. (The process's own number is that of its first
  * thread, which may have ended.) */

@@ -7,11 +7,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -62,6 +66,51 @@ size_t mv__sys_page_size(void)
 pid_t mv__sys_thread(void)
 {
     return (pid_t)syscall(SYS_gettid); /* cannot fail; glibc has gettid since 2.30 */
+}
+
+/* Copies the path of a line of /proc/self/maps that has address:
+ * "start-end rwxp offset major:minor inode   path". */
+static bool path_of_line(const char *line, uintptr_t address, char *path, size_t n)
+{
+    uintptr_t start, end;
+    int at = 0;
+    if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*s %*s %*s %*s %n", &start, &end, &at) != 2)
+        return false;
+    if (address < start || address >= end || at == 0)
+        return false;
+    size_t length = strlen(line + at);
+    if (length == 0 || length >= n)
+        return false;
+    memcpy(path, line + at, length + 1);
+    return true;
+}
+
+int mv__sys_mapped_path(const void *address, char *path, size_t n)
+{
+    char text[2 * PATH_MAX];
+    size_t have = 0;
+    bool found = false;
+    long fd = mv__sys.open("/proc/thread-self/maps", O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return -ENOENT;
+    while (!found && have < sizeof text - 1) {
+        long r = mv__sys.read((int)fd, text + have, sizeof text - 1 - have);
+        if (r == -EINTR)
+            continue;
+        if (r <= 0)
+            break;
+        have += (size_t)r;
+        text[have] = 0;
+        char *line = text;
+        for (char *end; !found && (end = strchr(line, '\n')); line = end + 1) {
+            *end = 0;
+            found = path_of_line(line, (uintptr_t)address, path, n);
+        }
+        have -= (size_t)(line - text);
+        memmove(text, line, have);
+    }
+    mv__sys.close((int)fd);
+    return found ? 0 : -ENOENT;
 }
 
 #define ZFS_MAGIC 0x2fc12fc1

@@ -118,8 +118,8 @@ int mv__view_span(const mv_view *view, uint64_t off, uint64_t len, struct mv__sp
         return r;
     if (off > size || (len != MV_TO_END && len > size - off))
         return mv__fail_at(err, -EINVAL, (struct mv__place){off, len, 0}, "range",
-                           "the range from %" PRIu64 " leaves the view of %" PRIu64 " bytes", off,
-                           size);
+                           "%" PRIu64 " bytes from %" PRIu64 " leave the view of %" PRIu64 " bytes",
+                           len, off, size);
     *out = (struct mv__span){off, len == MV_TO_END ? size - off : len};
     return 0;
 }

@@ -19,8 +19,9 @@ goroutines, Close included. Two that access the same bytes, one of them
 writing, see each other's bytes in no particular order, as with any memory.
 ReadAt, WriteAt, At and Do take no lock. Resize, Refresh and Close take turns.
 
-The race detector does not follow atomic operations on memory of a View: what
-they order looks like a race to it.
+The race detector does not know the memory of a View: it misses races there,
+and does not see what an atomic operation on it orders, which then looks like a
+race elsewhere.
 
 # Lifetime
 
@@ -55,9 +56,9 @@ not.
 # Faults
 
 A byte of a view can be out of reach: somebody has cut the file, the disk is
-full, the device fails. Where plain mapped memory would end the program, the
-methods of a View return a [*FaultError], which names the first such byte and
-the cause. ReadAt and WriteAt also return how many bytes came before it.
+full, the device fails. Where plain mapped memory would end the program,
+ReadAt, WriteAt, Prefault, Probe and Do return a [*FaultError], which names the
+first such byte and the cause, and At panics with it. ReadAt and WriteAt also return how many bytes came before it.
 
 Code that uses bytes in place has the same safety inside of [View.Do]. Outside
 of it, through a slice of Bytes or Slice or a pointer of Ptr, a fault ends the
@@ -65,7 +66,12 @@ program.
 
 An error that is no fault is a [*io/fs.PathError]. It answers errors.Is for the
 syscall.Errno behind it and for [fs.ErrInvalid], [fs.ErrPermission],
-[fs.ErrNotExist], [fs.ErrExist] and [os.ErrClosed]. [io.EOF] comes alone.
+[fs.ErrNotExist], [fs.ErrExist], [os.ErrClosed] and, from Sync and Resize,
+[ErrTruncated]. [io.EOF] comes alone.
+
+A View that is read-only or private keeps no descriptor: to follow its file, or
+to find a cause, it opens the name again, also after a rename. Once the file is
+unlinked or replaced, Refresh fails and the cause of a fault is syscall.EIO.
 
 # Performance
 

@@ -36,7 +36,8 @@ func (v *View) Resize(size int64) error {
 
 // Refresh makes the size of the view follow the file's present length: up to
 // the end for a view opened to the end, within [Options].Reserve, and never
-// over the Length asked for otherwise.
+// over the Length asked for otherwise. The bytes of a shared view are always the
+// file's present ones: only its size waits for Refresh.
 func (v *View) Refresh() error {
 	const op = "refresh"
 	v.shape.Lock()

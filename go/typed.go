@@ -14,9 +14,9 @@ import (
 // they lie there: a store to an element is a store to the view. The bytes are
 // in the order of this machine, and of this compiler's layout for a struct.
 //
-// T must hold only numbers, in arrays and structs of any depth: a pointer, a
-// string or the like would mean nothing to another process, and not every
-// byte is a bool. off must be so aligned that the first value is, and the
+// T must hold only numbers, those of sync/atomic included, in arrays and
+// structs of any depth: a pointer, a string or the like would mean nothing to
+// another process, and not every byte is a bool. off must be so aligned that the first value is, and the
 // values must lie in the view. Otherwise the error is fs.ErrInvalid and names
 // the reason.
 //

@@ -1,6 +1,8 @@
 /*
  * mapview.h: files and memory as plain memory, for reading and writing.
  *
+ *     cc program.c $(pkg-config --cflags --libs mapview)
+ *
  * A view shows a file, a part of one, or memory that has no file, at one
  * address that never changes until mv_close. It can be read and written
  * through mv_data like any memory, or through mv_read and mv_write, which
@@ -41,7 +43,8 @@
  *   Errors     Every call that can fail takes an mv_error, or NULL. A call
  *              that fails fills it; one that succeeds leaves it alone.
  *   Structs    A struct begins with its own size, which the _INIT macro sets.
- *              A smaller size than this header's first release is -EINVAL. In
+ *              A smaller size than this header's first release is -EINVAL (for
+ *              an mv_error without a text: only the result tells). In
  *              a struct that is read, a larger one whose unknown tail is not
  *              zero is -E2BIG; a struct that is written is filled up to the
  *              smaller of the two sizes.
@@ -53,6 +56,9 @@
  *   Threads    Any call may run beside any other on the same view, mv_close
  *              excepted. mv_resize, mv_refresh, mv_protect and mv_detach take
  *              turns on one mutex. mv_read and mv_write take none.
+ *              A copy of more than 8 aligned bytes is not atomic: what is
+ *              written last and alone, say a length after its record, should
+ *              be an atomic store through mv_data.
  *   Fork       In a child only mv_data, mv_size, mv_read, mv_write and
  *              mv_close work on a view that the parent opened; the rest return
  *              -ECHILD. A view that the child opens is like any other.
@@ -114,7 +120,7 @@ typedef struct mv_error {
 /* Flags of mv_options. */
 #define MV_OPEN_WRITE ((uint64_t)1 << 0)      /* the view can be written */
 #define MV_OPEN_PRIVATE ((uint64_t)1 << 1)    /* copy on write: stores never reach the file */
-#define MV_OPEN_CREATE ((uint64_t)1 << 2)     /* make the file if it is not there */
+#define MV_OPEN_CREATE ((uint64_t)1 << 2)     /* make the file, empty, if it is not there */
 #define MV_OPEN_EXCLUSIVE ((uint64_t)1 << 3)  /* with CREATE: -EEXIST if it is there */
 #define MV_OPEN_TRUNCATE ((uint64_t)1 << 4)   /* empty the file first; needs WRITE */
 #define MV_OPEN_RANDOM ((uint64_t)1 << 5)     /* access will jump: no read-ahead */
@@ -132,7 +138,7 @@ typedef struct mv_options {
     uint64_t offset;    /* the first byte of the file to show, of any alignment */
     uint64_t length;    /* how many bytes to show; 0: up to the end of the file */
     uint64_t file_size; /* make the file at least this long and allocate its blocks; 0: leave it */
-    uint64_t reserve;   /* address space to keep, in bytes, rounded up to pages; 0: what is shown */
+    uint64_t reserve;   /* address space to keep, in bytes, at least what is shown; whole pages */
 } mv_options;
 
 /* clang-format off */
@@ -165,8 +171,9 @@ typedef struct mv_options {
  *
  * A read-only or private view keeps no descriptor: when it needs the file
  * again (mv_refresh, mv_probe, the cause of a fault) it opens the path that
- * the file had, and answers -ESTALE if another file is there now. Only a file
- * that has no name (unlinked, a memfd) is kept open.
+ * the file had, or was renamed to. It answers -ENOENT if the name is gone since,
+ * and -ESTALE if another file has it. Only a file that has no name when it is
+ * opened (unlinked, a memfd) is kept open.
  *
  * Errors: those of open(2), fstat(2), mmap(2), and
  *   -EACCES     no permission, or a write view of a file that may only be read
@@ -258,10 +265,12 @@ MV_API uint64_t mv_size(const mv_view *view);
  *
  * Errors:
  *   -MV_ETRUNCATED  somebody has cut the file before this byte
- *   -EIO            the device failed, or the cause cannot be found out
+ *   -EIO            the device failed; or the cause cannot be found out, since
+ *                   the file of a read-only view has lost its name
  *   -EACCES         the bytes were made inaccessible by mv_protect
  *   -EFAULT         buf is not the caller's to write to
- *   -ESTALE         the view's path leads to another file now, see overlayfs
+ *   -ESTALE         the file has this byte but what is mapped has not: the
+ *                   case of overlayfs above
  *   -EOPNOTSUPP     a device whose memory only mv_data can access
  *   -ENOMEM, -EMFILE  the kernel could not copy
  */
@@ -355,7 +364,9 @@ MV_API int mv_resize(mv_view *view, uint64_t size, mv_error *err);
 /*
  * mv_refresh makes the size of the view follow the file's present length: up
  * to the end for a view opened to the end, and never over the length asked
- * for otherwise. Private memory and devices stay as they are.
+ * for otherwise. Private memory and devices stay as they are. The bytes of a
+ * shared view are always the file's present ones: only its size waits for
+ * mv_refresh.
  *
  * Errors: -ENOMEM (the file is longer than the reservation), -EACCES (the last
  * page of a private view must take appended bytes, and mv_protect forbids it),
