@@ -155,6 +155,10 @@ static int restore_edge(mv_view *view, struct mv__span edge, int fd, mv_error *e
         }
         done += step;
     }
+    uint64_t size;
+    int live = r == -EFAULT ? mv__view_live(view, &size, err) : 0;
+    if (live != 0)
+        return live;
     if (r == -EFAULT)
         return mv__fail_at(err, -EACCES, (struct mv__place){edge.offset, edge.length, 0}, "protect",
                            "the bytes are protected against writing");

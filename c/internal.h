@@ -79,7 +79,7 @@ int mv__geometry_plan(const mv_options *options, uint64_t file_length, size_t pa
  * without a name, keep a descriptor; the others open their path again. */
 struct mv__source {
     int fd;                 /* the view's own descriptor, or -1 */
-    _Atomic unsigned users; /* of fd: the view and the calls that use it; 0: closed */
+    _Atomic unsigned users; /* of fd and directory: the view, and calls; 0: they are closed */
     const void *mapping;    /* of the file, by which the kernel knows its path */
     char *path;             /* absolute path at open, or NULL */
     uint64_t device, inode;

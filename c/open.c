@@ -36,9 +36,10 @@ static int shape_file(mv_view *view, const mv_options *o, int fd, uint64_t lengt
 static int confirm_size(mv_view *view, const mv_options *o, int fd, mv_error *err)
 {
     uint64_t length;
-    int r = mv__source_length(&view->source, fd, &length, err);
-    if (r != 0)
-        return r;
+    bool shaped = o->file_size || (o->flags & MV_OPEN_TRUNCATE);
+    int r = mv__source_length(&view->source, fd, &length, shaped ? NULL : err);
+    if (r != 0) /* what has just been given its length is taken to have it */
+        return shaped ? 0 : r;
     uint64_t shown = length > o->offset ? length - o->offset : 0;
     if (length < o->offset || shown < o->length || length < o->file_size)
         return mv__fail(err, -MV_ETRUNCATED, "fstat",
@@ -50,33 +51,49 @@ static int confirm_size(mv_view *view, const mv_options *o, int fd, mv_error *er
     return 0;
 }
 
-/* Maps fd and gives the view its source, which is copied. On failure the
- * caller still owns both. */
-static int make_view(const struct mv__source *source, int fd, const mv_options *o, mv_view **out,
-                     mv_error *err)
+/* Lets go of what make_view could not finish, which is the caller's error. */
+static int give_up(mv_view *view, struct mv__source *source, int fd, const char *path, int code)
+{
+    if (view) {
+        mv__source_free(&view->source);
+        mv__view_free(view);
+    }
+    mv__source_abandon(source, fd, path);
+    return code;
+}
+
+/* Maps fd and gives the view its source, which is copied; takes fd over. path
+ * is that of a file to remove, if it was created, when this fails. The file is
+ * changed last. */
+static int make_view(struct mv__source *source, int fd, const mv_options *o, const char *path,
+                     mv_view **out, mv_error *err)
 {
     struct mv__geometry geometry;
     uint64_t length;
-    mv_view *view;
+    mv_view *view = NULL;
+    bool shapes = o->file_size || (o->flags & MV_OPEN_TRUNCATE);
     int r = mv__source_length(source, fd, &length, err);
     if (r == 0)
         r = mv__geometry_plan(o, length_to_be(o, length), mv__sys_page_size(), &geometry, err);
     if (r == 0)
         r = mv__view_new(&geometry, o, fd, &view, err);
     if (r != 0)
-        return r;
+        return give_up(view, source, fd, path, r);
     view->source = *source;
     view->source.mapping = view->base;
-    r = shape_file(view, o, fd, length, err);
-    if (r == 0)
+    if (!shapes)
         r = confirm_size(view, o, fd, err);
     if (r == 0)
         r = mv__source_settle(&view->source, fd, err);
-    if (r != 0) {
-        mv__source_free(&view->source);
-        mv__view_free(view);
-        return r;
+    if (r != 0)
+        return give_up(view, source, fd, path, r);
+    if (shapes) { /* a shared write view, so that fd is its own by now */
+        r = shape_file(view, o, fd, length, err);
+        if (r == 0)
+            r = confirm_size(view, o, fd, err);
     }
+    if (r != 0)
+        return give_up(view, source, -1, path, r);
     *out = view;
     return 0;
 }
@@ -104,10 +121,7 @@ int mv_open(const char *path, const mv_options *options, mv_view **out, mv_error
         r = mv__source_path(&source, path, &o, &fd, err);
     if (r != 0)
         return r;
-    r = make_view(&source, fd, &o, out, err);
-    if (r != 0)
-        mv__source_abandon(&source, fd, (o.flags & MV_OPEN_EXCLUSIVE) ? path : NULL);
-    return r;
+    return make_view(&source, fd, &o, (o.flags & MV_OPEN_EXCLUSIVE) ? path : NULL, out, err);
 }
 
 int mv_open_fd(int fd, const mv_options *options, mv_view **out, mv_error *err)
@@ -122,10 +136,7 @@ int mv_open_fd(int fd, const mv_options *options, mv_view **out, mv_error *err)
         r = mv__source_descriptor(&source, fd, &o, &own, err);
     if (r != 0)
         return r;
-    r = make_view(&source, own, &o, out, err);
-    if (r != 0)
-        mv__source_abandon(&source, own, NULL);
-    return r;
+    return make_view(&source, own, &o, NULL, out, err);
 }
 
 static int open_private_memory(uint64_t size, const mv_options *o, mv_view **out, mv_error *err)
@@ -156,10 +167,7 @@ int mv_anonymous(uint64_t size, const mv_options *options, mv_view **out, mv_err
     if (r != 0)
         return r;
     o.file_size = size;
-    r = make_view(&source, fd, &o, out, err);
-    if (r != 0)
-        mv__source_abandon(&source, fd, NULL);
-    return r;
+    return make_view(&source, fd, &o, NULL, out, err);
 }
 
 int mv_detach(mv_view *view, mv_error *err)

@@ -134,7 +134,7 @@ int mv__geometry_plan(const mv_options *o, uint64_t file_length, size_t page, st
     /* At least a page is mapped, so that an empty view has an address and the
      * kernel's word that the file can be mapped. */
     size_t lead = (size_t)(o->offset & (page - 1));
-    uint64_t room = o->reserve > size ? o->reserve : size;
+    uint64_t room = o->reserve > size && !o->length ? o->reserve : size;
     uint64_t largest = (uint64_t)PTRDIFF_MAX - lead - page;
     if (room > largest)
         return mv__fail(err, -ENOMEM, "options",

@@ -31,7 +31,8 @@ static long open_retrying(const char *path, int flags, mode_t mode)
 
 static struct mv__source empty_source(bool writable)
 {
-    return (struct mv__source){.fd = -1, .given = -1, .directory = -1, .writable = writable};
+    return (struct mv__source){
+        .fd = -1, .users = 1, .given = -1, .directory = -1, .writable = writable};
 }
 
 static bool is_shared_write(const mv_options *o)
@@ -281,7 +282,6 @@ static int keep_descriptor(struct mv__source *source, int fd, mv_error *err)
         fd = (int)own;
     }
     source->fd = fd;
-    atomic_init(&source->users, 1);
     return 0;
 }
 
@@ -308,7 +308,9 @@ int mv__source_settle(struct mv__source *source, int fd, mv_error *err)
 void mv__source_abandon(struct mv__source *source, int fd, const char *path)
 {
     struct stat st;
-    if (path && source->created && mv__sys.lstat(path, &st) == 0 && same_file(source, &st))
+    /* Without an inode number it was made a moment ago, and not even looked at. */
+    if (path && source->created &&
+        (source->inode == 0 || (mv__sys.lstat(path, &st) == 0 && same_file(source, &st))))
         mv__sys.unlink(path);
     if (fd >= 0 && fd != source->given)
         mv__sys.close(fd);
@@ -353,24 +355,40 @@ static int reopen(const struct mv__source *source, int flags, int *fd, mv_error 
     return 0;
 }
 
-int mv__source_borrow(struct mv__source *source, int *fd, mv_error *err)
+/* Counts one more user, unless the view is detached. */
+static int enter_source(struct mv__source *source, mv_error *err)
 {
-    if (source->fd < 0)
-        return reopen(source, O_RDONLY, fd, err);
     unsigned users = atomic_load(&source->users);
     do {
         if (users == 0)
             return mv__fail(err, -EBADF, "view", "the view is detached");
     } while (!atomic_compare_exchange_weak(&source->users, &users, users + 1));
-    *fd = source->fd;
     return 0;
+}
+
+static int borrow(struct mv__source *source, int flags, int *fd, mv_error *err)
+{
+    int r = enter_source(source, err);
+    if (r != 0)
+        return r;
+    *fd = source->fd;
+    if (source->fd < 0)
+        r = reopen(source, flags, fd, err);
+    if (r != 0)
+        mv__source_drop(source);
+    return r;
+}
+
+int mv__source_borrow(struct mv__source *source, int *fd, mv_error *err)
+{
+    return borrow(source, O_RDONLY, fd, err);
 }
 
 int mv__source_look(struct mv__source *source, uint64_t *length, mv_error *err)
 {
-    int fd;
+    int fd = -1;
     /* O_PATH needs no permission to read, and to close it drops no lock. */
-    int r = source->fd < 0 ? reopen(source, O_PATH, &fd, err) : mv__source_borrow(source, &fd, err);
+    int r = borrow(source, O_PATH, &fd, err);
     if (r != 0)
         return r;
     r = mv__source_length(source, fd, length, err);
@@ -382,37 +400,44 @@ void mv__source_return(struct mv__source *source, int fd)
 {
     if (fd != source->fd)
         mv__sys.close(fd);
-    else
-        mv__source_drop(source);
+    mv__source_drop(source);
+}
+
+/* Closes what no call uses any more. Returns what close said of the file. */
+static int close_source(struct mv__source *source)
+{
+    long r = source->fd >= 0 ? mv__sys.close(source->fd) : 0;
+    if (source->directory >= 0)
+        mv__sys.close(source->directory);
+    return r == -EINTR ? 0 : (int)r;
 }
 
 void mv__source_drop(struct mv__source *source)
 {
-    if (source->fd >= 0 && atomic_fetch_sub(&source->users, 1) == 1)
-        mv__sys.close(source->fd);
+    if (atomic_fetch_sub(&source->users, 1) == 1)
+        close_source(source);
 }
 
 int mv__source_free(struct mv__source *source)
 {
-    long r = 0;
     /* In a child of fork the count may include the parent's calls. */
-    if (source->fd >= 0 && atomic_exchange(&source->users, 0) > 0)
-        r = mv__sys.close(source->fd);
-    if (source->directory >= 0)
-        mv__sys.close(source->directory);
-    source->directory = -1;
+    int r = atomic_exchange(&source->users, 0) > 0 ? close_source(source) : 0;
     if (source->path)
         mv__sys.release(source->path);
     source->path = NULL;
-    return r == -EINTR ? 0 : (int)r;
+    return r;
 }
 
 int mv__source_open_again(struct mv__source *source, mv_error *err)
 {
     int fd = -1;
     int r = mv__source_borrow(source, &fd, err);
-    if (r != 0 || fd != source->fd)
-        return r != 0 ? r : fd; /* what was borrowed is a new one already */
+    if (r != 0)
+        return r;
+    if (fd != source->fd) { /* what was borrowed is a new one already */
+        mv__source_drop(source);
+        return fd;
+    }
     long again = open_behind(source, fd, source->writable ? O_RDWR : O_RDONLY);
     mv__source_return(source, fd);
     if (again < 0)

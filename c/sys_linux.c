@@ -78,10 +78,15 @@ static bool path_of_line(const char *line, uintptr_t address, char *path, size_t
         return false;
     if (address < start || address >= end || at == 0)
         return false;
-    size_t length = strlen(line + at);
-    if (length == 0 || length >= n)
+    const char *from = line + at;
+    if (!*from || strlen(from) >= n)
         return false;
-    memcpy(path, line + at, length + 1);
+    while (*from) { /* only a newline is written in another way */
+        bool newline = strncmp(from, "\\012", 4) == 0;
+        *path++ = newline ? '\n' : *from;
+        from += newline ? 4 : 1;
+    }
+    *path = 0;
     return true;
 }
 

@@ -60,6 +60,7 @@ int mv__view_new(const struct mv__geometry *g, const mv_options *o, int fd, mv_v
     view->length_asked = o->length;
     view->process = process;
     view->source.fd = view->source.directory = view->source.given = -1;
+    atomic_init(&view->source.users, 1);
     atomic_init(&view->size, g->size);
     pthread_mutex_init(&view->shape_lock, NULL);
     pthread_mutex_init(&view->sync_lock, NULL);

@@ -138,7 +138,7 @@ typedef struct mv_options {
     uint64_t offset;    /* the first byte of the file to show, of any alignment */
     uint64_t length;    /* how many bytes to show; 0: up to the end of the file */
     uint64_t file_size; /* make the file at least this long and allocate its blocks; 0: leave it */
-    uint64_t reserve;   /* address space to keep, in bytes, at least what is shown; whole pages */
+    uint64_t reserve;   /* address space to keep for growth, in bytes; not with length */
 } mv_options;
 
 /* clang-format off */
@@ -155,7 +155,9 @@ typedef struct mv_options {
  *
  * An empty file is a view of size 0, with a non-NULL mv_data. With reserve
  * the view can grow to that size by mv_resize, or follow a growing file by
- * mv_refresh, without ever moving; reserved addresses cost no memory.
+ * mv_refresh, without ever moving; reserved addresses cost no memory. What is
+ * shown is always reserved, in whole pages; a view with a length cannot grow,
+ * and its reserve is of no effect.
  *
  * file_size gives the file real blocks for its first file_size bytes, so that
  * a full disk is -ENOSPC here and not a fault at a later store. Where the file
