@@ -64,7 +64,7 @@ func (v *View) readSlowly(p []byte, off int64, err error) (int, error) {
 // returns fewer than len(p) with an error that is io.ErrShortWrite to
 // errors.Is where the view ends, and a *[FaultError] where the bytes cannot be
 // written. The bytes are durable after [View.Sync]. It implements
-// [io.WriterAt].
+// [io.WriterAt]; p must not overlap the bytes that it is written to.
 func (v *View) WriteAt(p []byte, off int64) (int, error) {
 	size := v.size.Load()
 	if off < 0 || off >= size || len(p) == 0 || !v.writable {
@@ -128,6 +128,9 @@ func (v *View) At(i int) byte {
 	case err == io.EOF || errors.Is(err, os.ErrClosed): // meanwhile
 		b = nil
 		return b[i]
+	}
+	if fault, ok := err.(*FaultError); ok {
+		fault.address = v.address(int64(i))
 	}
 	panic(err)
 }

@@ -12,15 +12,19 @@ import (
 // fault in the view, f is over at that load or store, and Do returns a
 // *[FaultError]; if the view was closed beside it, an error that is
 // os.ErrClosed. The Err of the FaultError is what stops the byte now:
-// syscall.EACCES for a store to a read-only view, syscall.EIO if that cannot be
-// found out, and syscall.EFAULT if nothing stops it any more.
+// syscall.EIO if that cannot be found out, and if nothing stops it any more
+// syscall.EACCES in a read-only view, where it was most likely a store, and
+// syscall.EFAULT in others.
 //
 // What f does through slices and pointers of [View.Bytes], [Slice] and [Ptr] is
 // covered, too. b must not outlive f. Since f may be over at any access, it
-// should release what it holds by defer. Do does not cover
-// goroutines that f starts, C code, system calls on b (they return
-// syscall.EFAULT), code that recovers from panics by itself (as packages fmt
-// and text/template do), or a channel operation directly on an element of b.
+// should release what it holds by defer.
+//
+// Do does not cover goroutines that f starts, C code, system calls on b (they
+// return syscall.EFAULT), code that recovers from panics by itself (as packages
+// fmt and text/template do), or a channel operation directly on an element of
+// b. No sync.Mutex may lie in the view, and no map be written whose keys do: the
+// runtime would be left in the middle of an operation.
 //
 // Any other panic, and runtime.Goexit, pass through Do as if it were not
 // there. Calls of Do may be nested, on one view or several.
@@ -53,6 +57,9 @@ func (v *View) cause(r any) error {
 	size := v.size.Load()
 	if size < 0 {
 		return &v.errs.accessClosed
+	}
+	if fault, ok := r.(*FaultError); ok { // of At, which has found out
+		return fault
 	}
 	address, _ := faultAddress(r)
 	// Some processors and some faults tell the page only, which may begin

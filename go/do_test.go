@@ -169,6 +169,17 @@ func TestDoCatchesAt(t *testing.T) {
 	wantFault(t, err, page, ErrTruncated)
 }
 
+// A FaultError that ReadAt returned is a value like any other: to panic with it
+// is f's own doing.
+func TestDoPassesReturnedFault(t *testing.T) {
+	v := newCut(t)
+	_, fault := v.ReadAt(make([]byte, 1), int64(page))
+	wantFault(t, fault, page, ErrTruncated)
+	if value := panicOf(func() { v.Do(func([]byte) error { panic(fault) }) }); value != fault {
+		t.Errorf("the panic is %v, not %v", value, fault)
+	}
+}
+
 func TestDoRestoresPanicOnFault(t *testing.T) {
 	v := newCut(t)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(false))

@@ -34,8 +34,8 @@ is forgotten: what [View.Bytes], [Slice] and [Ptr] were called on is never
 unmapped without Close. After Close they fault. Address space that nobody can
 use any more goes back by itself, but that of a closed view whose bytes were
 lent waits until 8192 more such views, or 8 TiB of them, have been closed and
-forgotten. So a slice that was kept by mistake faults instead of reading or
-changing another file.
+forgotten, or until address space runs out. So a slice that was kept by mistake
+faults instead of reading or changing another file.
 
 A View that was forgotten without Close, and of which nobody has a slice, is
 closed by the garbage collector. [Live] counts those that are still open.
@@ -68,6 +68,10 @@ An error that is no fault is a [*io/fs.PathError]. It answers errors.Is for the
 syscall.Errno behind it and for [fs.ErrInvalid], [fs.ErrPermission],
 [fs.ErrNotExist], [fs.ErrExist], [os.ErrClosed] and, from Sync and Resize,
 [ErrTruncated]. [io.EOF] comes alone.
+
+Closing any descriptor of a file drops the classic fcntl locks that the process
+holds on it. That holds for the descriptors that opening and closing a View, and
+reading a file again for its length or a cause, use.
 
 A View that is read-only or private keeps no descriptor: to follow its file, or
 to find a cause, it opens the name again, also after a rename. Once the file is

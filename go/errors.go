@@ -34,7 +34,7 @@ type FaultError struct {
 	Offset int64  // the first byte of the view that could not be accessed
 	Err    error  // the cause: ErrTruncated, ErrNoSpace or a syscall.Errno, such as EIO
 
-	address uintptr // of that byte, for an outer Do to know a panic of At
+	address uintptr // of that byte, in a panic of At, for an outer Do to know it; else 0
 }
 
 // Error tells all four fields.
@@ -108,6 +108,18 @@ type failure struct {
 	text   string
 }
 
+// isExhaustion tells whether freeing addresses or descriptors may help.
+func (f *failure) isExhaustion() bool {
+	if f == nil {
+		return false
+	}
+	switch syscall.Errno(f.code) {
+	case syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE:
+		return true
+	}
+	return false
+}
+
 // err returns the failure as the Err of a PathError.
 func (f *failure) err() error {
 	if f.code == codeTruncated {
@@ -147,7 +159,7 @@ func faultCause(code int) error {
 }
 
 func (v *View) fault(op string, off int64, cause error) error {
-	return &FaultError{Op: op, Path: v.name, Offset: off, Err: cause, address: v.address(off)}
+	return &FaultError{Op: op, Path: v.name, Offset: off, Err: cause}
 }
 
 // accessError is the error of an access that the C core refused or could not

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -76,6 +77,9 @@ func begin(v *View) *life {
 // a pointer of Ptr, every later access faults. Bytes that were not synced are
 // written by the kernel in its own time.
 //
+// It waits for a Resize that is running, and may run the garbage collector when
+// much address space waits for it.
+//
 // Close returns the failure of an earlier [View.Sync] if there was one; the
 // view is closed all the same. A second Close returns nil.
 func (v *View) Close() error {
@@ -92,6 +96,11 @@ func (v *View) detach() *failure {
 	}
 	v.size.Store(-1) // first: a fault from now on is because of us
 	f := coreDetach(v.c)
+	if f != nil && f.code == int(syscall.ENOMEM) { // the limit of mappings
+		collect()
+		empty()
+		f = coreDetach(v.c)
+	}
 	books.Lock()
 	v.life.closed = true
 	books.live.remove(v.life)
@@ -175,6 +184,19 @@ func (q *queue) push(l *life) []*life {
 	old := q.lives[:n:n]
 	q.lives = q.lives[n:]
 	return old
+}
+
+// empty frees the quarantine, when there is no other way to go on. It returns
+// whether there was anything.
+func empty() bool {
+	books.Lock()
+	lives := books.quarantine.lives
+	books.quarantine = queue{}
+	books.Unlock()
+	for _, l := range lives {
+		coreClose(l.c)
+	}
+	return len(lives) > 0
 }
 
 // collecting is held by the one who calls the garbage collector; the others

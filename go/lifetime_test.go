@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,6 +59,21 @@ func TestCloseReleasesDescriptor(t *testing.T) {
 		t.Errorf("%d descriptors, %d before", got, before)
 	}
 	runtime.KeepAlive(kept)
+}
+
+// A file that was created keeps its directory open until it is synced, but not
+// when it is closed.
+func TestCloseReleasesDirectory(t *testing.T) {
+	dir := t.TempDir()
+	before := descriptors(t)
+	for i := range 20 {
+		v := open(t, filepath.Join(dir, strconv.Itoa(i)), os.O_RDWR|os.O_CREATE, &mapview.Options{FileSize: 10})
+		v.Bytes() // lent, so that it is not freed soon
+		v.Close()
+	}
+	if got := descriptors(t); got != before {
+		t.Errorf("%d descriptors, %d before", got, before)
+	}
 }
 
 // Accesses beside Close return data, the end, or os.ErrClosed, and nothing
@@ -373,6 +390,38 @@ func childReserve(args []string) error {
 	defer v.Close()
 	if _, err = reserve(10); !errors.Is(err, syscall.ENOMEM) { // does not fit at all
 		return fmt.Errorf("10 TiB more: %v", err)
+	}
+	return nil
+}
+
+// The quarantine is given up before an open fails.
+func TestOpenEmptiesQuarantine(t *testing.T) {
+	if err := secondProcess("lend", newFile(t, pattern(page))).Run(); err != nil {
+		t.Error(err)
+	}
+}
+
+// childLend lends and closes 20 views of 1 TiB within 8 TiB of addresses.
+func childLend(args []string) error {
+	used, err := status("VmSize")
+	if err != nil {
+		return err
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_AS, &limit); err != nil {
+		return err
+	}
+	limit.Cur = uint64(used) + 8<<40
+	if err := syscall.Setrlimit(syscall.RLIMIT_AS, &limit); err != nil {
+		return err
+	}
+	for i := range 20 {
+		v, err := mapview.OpenFile(args[0], os.O_RDONLY, 0, &mapview.Options{Reserve: 1 << 40})
+		if err != nil {
+			return fmt.Errorf("view %d: %w", i, err)
+		}
+		v.Bytes()
+		v.Close()
 	}
 	return nil
 }

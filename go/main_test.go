@@ -26,6 +26,7 @@ var children = map[string]func(args []string) error{
 	"increment": childIncrement,
 	"print":     childPrint,
 	"reserve":   childReserve,
+	"lend":      childLend,
 }
 
 const childVariable = "MAPVIEW_TEST_CHILD"

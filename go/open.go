@@ -3,6 +3,7 @@
 package mapview
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"strings"
@@ -128,8 +129,11 @@ func memory(name string, size int64, flags uint64, opt *Options) (*View, error) 
 // open calls the C core, again if addresses ran out that garbage may hold.
 func open(op, name string, opt *Options, call func() (handle, *failure)) (*View, error) {
 	c, f := call()
-	if f != nil && f.code == int(syscall.ENOMEM) {
+	if f.isExhaustion() {
 		collect()
+		c, f = call()
+	}
+	if f.isExhaustion() && empty() {
 		c, f = call()
 	}
 	if f != nil {
@@ -139,7 +143,8 @@ func open(op, name string, opt *Options, call func() (handle, *failure)) (*View,
 	if err != nil || opt == nil || isOpenFlag(opt.Advice) {
 		return v, err
 	}
-	if err := v.Advise(0, ToEnd, opt.Advice); err != nil {
+	// A hint that the kernel does not know changes nothing.
+	if err := v.Advise(0, ToEnd, opt.Advice); err != nil && !errors.Is(err, syscall.EOPNOTSUPP) {
 		v.Close()
 		return nil, err
 	}
@@ -174,6 +179,9 @@ func newPlan(op, name string, flag int, opt *Options) (*plan, error) {
 		if n.value < 0 {
 			return nil, invalid(op, name, "Options.%s is negative", n.field)
 		}
+	}
+	if opt.Advice > AdviceNoHuge { // now: the file may be emptied later
+		return nil, invalid(op, name, "Options.Advice is %d, which is none", opt.Advice)
 	}
 	p := &plan{offset: opt.Offset, length: opt.Length, fileSize: opt.FileSize, reserve: opt.Reserve}
 	for _, b := range [...]struct {

@@ -228,7 +228,7 @@ func TestOpenRefusesArguments(t *testing.T) {
 		{"FileSize to read", os.O_RDONLY, &mapview.Options{FileSize: 1}, fs.ErrInvalid},
 		{"Device without Length", os.O_RDONLY, &mapview.Options{Device: true}, fs.ErrInvalid},
 		{"ShareDescription by name", os.O_RDWR, &mapview.Options{ShareDescription: true}, fs.ErrInvalid},
-		{"unknown Advice", os.O_RDWR, &mapview.Options{Advice: 99}, fs.ErrInvalid},
+		{"unknown Advice", os.O_RDWR | os.O_TRUNC, &mapview.Options{Advice: 99}, fs.ErrInvalid},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			v, err := mapview.OpenFile(name, c.flag, 0, c.opt)

@@ -9,6 +9,10 @@ import "runtime"
 // waits. It fails, with syscall.ENOMEM, beyond [Options].Reserve. When Resize
 // fails, view and file are as before.
 //
+// It also fails when somebody else has changed the file's length: with
+// [ErrTruncated] if it was cut, and when shrinking with syscall.EBUSY if it has
+// grown. Refresh adopts what it is.
+//
 // Only a shared view that can be written and reaches to the end of its file
 // can be resized, and memory of [NewMemory]. After shrinking, an access past
 // the new end through an older slice faults.
@@ -16,19 +20,18 @@ func (v *View) Resize(size int64) error {
 	const op = "resize"
 	v.shape.Lock()
 	defer v.shape.Unlock()
-	old := v.size.Load()
 	switch {
-	case old < 0:
+	case v.size.Load() < 0:
 		return v.closed(op)
 	case size < 0:
 		return invalid(op, v.name, "the size is negative")
-	case size < old:
-		v.size.Store(size) // first: what is to go may not be handed out any more
 	}
 	if f := coreResize(v.c, size); f != nil {
-		v.size.Store(old)
 		return pathError(op, v.name, f)
 	}
+	// Only now, so that a Resize that fails disturbs nobody. An access between
+	// the cut of the file and this line faults, and asks the C core, which
+	// knows the new size already.
 	v.size.Store(size)
 	runtime.KeepAlive(v)
 	return nil

@@ -79,6 +79,29 @@ func TestResizeFails(t *testing.T) {
 	}
 }
 
+// A Resize that cannot be disturbs no reader while it fails.
+func TestFailingResizeDisturbsNobody(t *testing.T) {
+	v := open(t, newFile(t, pattern(page)), os.O_RDONLY, nil)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		for range 2000 {
+			v.Resize(0)
+		}
+	}()
+	var x [1]byte
+	for running := true; running; {
+		select {
+		case <-over:
+			running = false
+		default:
+		}
+		if n, err := v.ReadAt(x[:], int64(page-1)); n != 1 || err != nil {
+			t.Fatalf("ReadAt beside a failing Resize: %d, %v", n, err)
+		}
+	}
+}
+
 // An old slice faults past the new end, and Do says that it does not exist.
 func TestResizeShrinksUnderDo(t *testing.T) {
 	v := open(t, newFile(t, pattern(3*page)), os.O_RDWR, nil)

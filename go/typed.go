@@ -87,6 +87,9 @@ func findRefusal(t reflect.Type, path string) string {
 	case reflect.Array:
 		return findRefusal(t.Elem(), path+"[]")
 	case reflect.Struct:
+		if t.PkgPath() == "sync" {
+			return path + " is of package sync, which works within one process and not across a fault"
+		}
 		for i := range t.NumField() {
 			f := t.Field(i)
 			if why := findRefusal(f.Type, path+"."+f.Name); why != "" {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"unsafe"
@@ -110,6 +111,7 @@ func TestTypedRefusesTypes(t *testing.T) {
 	refused := map[string]error{}
 	add := func(name string, err error) { refused[name] = err }
 	add("bool", sliceError[bool](v))
+	add("sync.Mutex is of package sync", sliceError[sync.Mutex](v))
 	add("string", sliceError[string](v))
 	add("*int", sliceError[*int](v))
 	add("[]int", sliceError[[]int](v))
