@@ -83,7 +83,11 @@ static bool path_of_line(const char *line, uintptr_t address, char *path, size_t
         return false;
     while (*from) { /* only a newline is written in another way */
         bool newline = strncmp(from, "\\012", 4) == 0;
-        *path++ = newline ? '\n' : *from;
+        if (newline)
+            *path = '\n';
+        else
+            *path = *from;
+        path++;
         from += newline ? 4 : 1;
     }
     *path = 0;
