@@ -1,0 +1,154 @@
+/* failures.c: makes each system call of a public call fail. */
+#include "failures.h"
+
+#include <stdlib.h>
+
+/* An errno that a system call may well return. */
+struct fitting {
+    enum failing_call call;
+    long result;
+    bool again; /* it is made again until it succeeds: not to be failed for ever */
+};
+
+static const struct fitting fittings[] = {
+    {FAILING_open, -EMFILE, false},
+    {FAILING_open, -EACCES, false},
+    {FAILING_open, -EINTR, true},
+    {FAILING_close, -EIO, false},
+    {FAILING_close, -EINTR, false},
+    {FAILING_fcntl, -EMFILE, false},
+    {FAILING_fstat, -EIO, false},
+    {FAILING_fstatfs, -EIO, false},
+    {FAILING_lstat, -EIO, false},
+    {FAILING_ioctl, -EIO, false},
+    {FAILING_readlink, -ENOENT, false},
+    {FAILING_unlink, -EACCES, false},
+    {FAILING_ftruncate, -EIO, false},
+    {FAILING_ftruncate, -EINTR, true},
+    {FAILING_fallocate, -ENOSPC, false},
+    {FAILING_fallocate, -EIO, false},
+    {FAILING_fallocate, -EOPNOTSUPP, false},
+    {FAILING_fallocate, -EINTR, true},
+    {FAILING_memfd_create, -EMFILE, false},
+    {FAILING_memfd_create, -ENFILE, false},
+    {FAILING_pipe2, -EMFILE, false},
+    {FAILING_read, -EIO, false},
+    {FAILING_read, -EINTR, true},
+    {FAILING_write, -EIO, false},
+    {FAILING_write, -EINTR, true},
+    {FAILING_pread, -EIO, false},
+    {FAILING_pwrite, -ENOSPC, false},
+    {FAILING_process_vm_readv, -ENOMEM, false},
+    {FAILING_process_vm_writev, -ENOMEM, false},
+    {FAILING_mmap, -ENOMEM, false},
+    {FAILING_munmap, -ENOMEM, false},
+    {FAILING_mprotect, -ENOMEM, false},
+    {FAILING_madvise, -ENOMEM, false},
+    {FAILING_madvise, -EAGAIN, true},
+    {FAILING_mlock, -EAGAIN, false},
+    {FAILING_munlock, -ENOMEM, false},
+    {FAILING_msync, -EIO, false},
+    {FAILING_msync, -EINTR, false},
+    {FAILING_fsync, -EIO, false},
+    {FAILING_fdatasync, -EIO, false},
+    {FAILING_syncfs, -EIO, false},
+    {FAILING_sync_file_range, -EIO, false},
+    {FAILING_getrlimit, -EINVAL, false},
+    {FAILING_allocate, 0, false}, /* no memory */
+};
+
+static const struct exception *find_exception(const struct failing_case *c, enum failing_call call,
+                                              unsigned k, long injected)
+{
+    for (const struct exception *e = c->exceptions; e->is_one; e++)
+        if (e->call == call && (e->k == 0 || e->k == k) &&
+            (e->injected == 0 || e->injected == injected))
+            return e;
+    return NULL;
+}
+
+/* Judges the result of a call one of whose system calls has failed. */
+static void judge(const struct failing_case *c, const struct fitting *f, unsigned k, bool forever,
+                  int64_t result, int64_t usual)
+{
+    const struct exception *e = find_exception(c, f->call, k, f->result);
+    if (e && e->once && forever)
+        e = NULL;
+    long own = f->call == FAILING_allocate ? -ENOMEM : f->result;
+    if (result == usual && (f->again || f->result == -EINTR || (e && e->returned == 0)))
+        return; /* another way was found */
+    if (e && result == e->returned)
+        own = e->returned;
+    support_refused(result, own, c->name, __FILE__, __LINE__);
+}
+
+static void fail_one(const struct failing_case *c, const struct fitting *f, unsigned k, bool forever,
+                     int64_t usual)
+{
+    char context[128];
+    struct resources before = resources_now();
+    snprintf(context, sizeof context, "%s, %s number %u %s with %ld", c->name, failing_name(f->call), k,
+             forever ? "and all after it fail" : "fails", f->result);
+    support_context = context;
+    c->prepare();
+    failing_reset();
+    failing_arm(f->call, k, f->result, forever);
+    support_prepare();
+    errno = 4711;
+    int64_t result = c->call();
+    SAME(errno, 4711);
+    failing_disarm();
+    CHECK(failing_fired());
+    failing_reset();
+    judge(c, f, k, forever, result, usual);
+    c->check(result);
+    c->clean();
+    /* What the kernel refuses to unmap stays: that is no fault of the call. */
+    SAME(failing_unmap_left() > 0, f->call == FAILING_munmap);
+    CHECK(resources_same(before));
+    support_context = NULL;
+}
+
+static void run_failing_case(void **state)
+{
+    const struct failing_case *c = *state;
+    unsigned counts[FAILING_CALLS];
+    support_context = c->name;
+    c->prepare();
+    failing_reset();
+    support_prepare();
+    errno = 4711;
+    int64_t usual = c->call();
+    SAME(errno, 4711);
+    for (int call = 0; call < FAILING_CALLS; call++)
+        counts[call] = failing_count((enum failing_call)call);
+    failing_reset();
+    c->check(usual);
+    c->clean();
+    for (size_t i = 0; i < sizeof fittings / sizeof fittings[0]; i++)
+        for (unsigned k = 1; k <= counts[fittings[i].call]; k++) {
+            fail_one(c, &fittings[i], k, false, usual);
+            if (!fittings[i].again)
+                fail_one(c, &fittings[i], k, true, usual);
+        }
+}
+
+/* A test that failed has left its scene behind. */
+static int end_case(void **state)
+{
+    const struct failing_case *c = *state;
+    failing_reset();
+    c->clean();
+    return support_end(state);
+}
+
+int run_failing_cases(const struct failing_case *cases, size_t count)
+{
+    struct CMUnitTest tests[64] = {{0}};
+    if (count > sizeof tests / sizeof tests[0])
+        abort();
+    for (size_t i = 0; i < count; i++)
+        tests[i] = (struct CMUnitTest){cases[i].name, run_failing_case, support_begin, end_case,
+                                       (void *)(uintptr_t)&cases[i]};
+    return _cmocka_run_group_tests("failures", tests, count, support_group_begin, support_group_end);
+}
