@@ -51,15 +51,9 @@ static bool allocates(const mv_view *view)
 {
     struct mv__source *source = (struct mv__source *)&view->source; /* its counter is atomic */
     enum mv__fs kind = MV__FS_COPY_ON_WRITE;
-    uint64_t unused;
-    int fd;
     if (atomic_load(&view->allocation_refused) || source->is_memory || !source->is_file)
         return false;
-    if (mv__source_borrow(source, &fd, NULL) != 0)
-        return false;
-    int r = mv__sys_filesystem(fd, &kind, &unused);
-    mv__source_return(source, fd);
-    return r == 0 && kind != MV__FS_COPY_ON_WRITE;
+    return mv__source_filesystem(source, &kind) == 0 && kind != MV__FS_COPY_ON_WRITE;
 }
 
 static bool view_can(const mv_view *view, uint32_t capability)

@@ -80,6 +80,10 @@ int mv__copy_kernel(void *in_view, void *buf, size_t n, uint32_t access, size_t 
     return r;
 }
 
+/* How often a copy may get nowhere though view and buffer look fine: they may
+ * be protected, or the file cut, for a moment at a time. */
+#define ATTEMPTS_OF_COPY 1000
+
 /* Tries the first byte of the buffer alone. */
 static bool buffer_is_bad(const struct mv__fault *f)
 {
@@ -91,6 +95,7 @@ static bool buffer_is_bad(const struct mv__fault *f)
 /* Moves what it can and returns 0, or stops at a byte that it cannot move. */
 static int move(mv_view *view, struct mv__fault *f, mv_error *err)
 {
+    int fruitless = 0;
     while (f->n > 0) {
         size_t done;
         int r = mv__copy_kernel(view->data + f->offset, f->buf, f->n, f->access, &done);
@@ -103,8 +108,9 @@ static int move(mv_view *view, struct mv__fault *f, mv_error *err)
             moved = mv__cause_resolve(view, f, err);
             if (moved < 0)
                 return (int)moved;
-            /* The view is fine by now: again, unless it is the buffer. */
-            if (moved == 0 && buffer_is_bad(f))
+            /* The view is fine by now: again, unless it is the buffer, at its
+             * first byte or, through a pipe, a later one. */
+            if (moved == 0 && (++fruitless == ATTEMPTS_OF_COPY || buffer_is_bad(f)))
                 return mv__fail_at(err, -EFAULT, (struct mv__place){f->offset, f->n, f->done}, "copy",
                                    "the caller's buffer cannot be accessed");
         }

@@ -80,6 +80,7 @@ int mv__geometry_plan(const mv_options *options, uint64_t file_length, size_t pa
 struct mv__source {
     int fd;                 /* the view's own descriptor, or -1 */
     _Atomic unsigned users; /* of fd and directory: the view, and calls; 0: they are closed */
+    _Atomic int closing;    /* what close said of fd */
     const void *mapping;    /* of the file, by which the kernel knows its path */
     char *path;             /* absolute path at open, or NULL */
     uint64_t device, inode;
@@ -116,9 +117,15 @@ int mv__source_look(struct mv__source *source, uint64_t *length, mv_error *err);
  * noting the path that finds the file again. On failure it is still open. */
 int mv__source_settle(struct mv__source *source, int fd, mv_error *err);
 
-/* mv__source_abandon closes fd, and removes the file at path (if not NULL) in
- * case this source created it there. */
-void mv__source_abandon(struct mv__source *source, int fd, const char *path);
+/* mv__source_remove removes the file at path if this source created it. It must
+ * still be open or mapped, or its inode number may be another's. */
+void mv__source_remove(const struct mv__source *source, const char *path);
+
+/* mv__source_abandon closes fd, unless it is the caller's. */
+void mv__source_abandon(struct mv__source *source, int fd);
+
+/* mv__source_filesystem stores the kind of the file system. */
+int mv__source_filesystem(struct mv__source *source, enum mv__fs *kind);
 
 /* mv__source_borrow stores a descriptor for one call, to be given back with
  * mv__source_return. */

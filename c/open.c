@@ -54,11 +54,13 @@ static int confirm_size(mv_view *view, const mv_options *o, int fd, mv_error *er
 /* Lets go of what make_view could not finish, which is the caller's error. */
 static int give_up(mv_view *view, struct mv__source *source, int fd, const char *path, int code)
 {
+    if (path)
+        mv__source_remove(source, path);
     if (view) {
         mv__source_free(&view->source);
         mv__view_free(view);
     }
-    mv__source_abandon(source, fd, path);
+    mv__source_abandon(source, fd);
     return code;
 }
 
@@ -208,5 +210,13 @@ int mv_close(mv_view *view, mv_error *err)
 int mv_fd(mv_view *view, mv_error *err)
 {
     int r = mv__view_enter(view, err);
-    return r != 0 ? r : mv__source_open_again(&view->source, err);
+    if (r != 0)
+        return r;
+    int fd = mv__source_open_again(&view->source, err);
+    uint64_t size;
+    r = mv__view_live(view, &size, fd < 0 ? NULL : err);
+    if (fd < 0 || r == 0)
+        return fd;
+    mv__sys.close(fd); /* beside a detach it may be another file by now */
+    return r;
 }

@@ -51,20 +51,26 @@ static long extend_file(int fd, uint64_t to)
     return r == 0 && (uint64_t)st.st_size < to ? truncate_retrying(fd, to) : r;
 }
 
-/* Refuses what certainly has no room, before the attempt fills the holes of
- * the file and the rest of the disk. */
+/* Refuses what has no room, before the attempt fills the holes of a file and
+ * the rest of the disk. Space that is only now being freed may not be counted
+ * before a sync. */
 static long check_room(int fd, uint64_t to)
 {
     struct stat st;
     enum mv__fs kind;
     uint64_t free_bytes = 0;
     long r = mv__sys.fstat(fd, &st);
-    if (r == 0)
-        r = mv__sys_filesystem(fd, &kind, &free_bytes);
     if (r < 0)
         return r;
     uint64_t has = (uint64_t)st.st_blocks * 512;
-    return to > has && to - has > free_bytes ? -ENOSPC : 0;
+    for (int asked = 0; asked < 2; asked++) {
+        r = mv__sys_filesystem(fd, &kind, &free_bytes);
+        if (r < 0 || to <= has || to - has <= free_bytes)
+            return r;
+        if (asked == 0)
+            mv__sys.syncfs(fd);
+    }
+    return -ENOSPC;
 }
 
 /* Gives back the blocks past the end that a failed allocation left there (ext4
@@ -77,26 +83,16 @@ static void trim_file(int fd, uint64_t length)
         truncate_retrying(fd, length);
 }
 
-/* Moves the tail, the n bytes behind the end of the file in its last page, in
- * or out of the mapping: its bytes are all in one page, so it goes or not. */
-static bool copy_tail(const mv_view *view, uint64_t length, unsigned char *bytes, size_t n,
-                      uint32_t access)
-{
-    const struct mv__geometry *g = &view->geometry;
-    uint64_t start = g->offset - g->lead;
-    size_t done;
-    return length >= start && length - start + n <= g->mapped &&
-           mv__copy_kernel(view->base + (length - start), bytes, n, access, &done) == 0;
-}
-
-/* 1 if something else than zeros is seen, 0 if not, -1 if nothing can be seen. */
-static int tail_is_dirty(const mv_view *view, uint64_t length, size_t n)
+/* The tail is what lies behind the end of the file, in its last page.
+ * 1: something else than zeros is seen there, 0: not, or a negative errno. */
+static int tail_is_dirty(unsigned char *tail, size_t n)
 {
     unsigned char bytes[256];
     for (size_t done = 0; done < n;) {
-        size_t step = n - done < sizeof bytes ? n - done : sizeof bytes;
-        if (!copy_tail(view, length + done, bytes, step, MV_READ))
-            return -1;
+        size_t read, step = n - done < sizeof bytes ? n - done : sizeof bytes;
+        int r = mv__copy_kernel(tail + done, bytes, step, MV_READ, &read);
+        if (r < 0)
+            return r;
         for (size_t i = 0; i < step; i++)
             if (bytes[i] != 0)
                 return 1;
@@ -105,38 +101,59 @@ static int tail_is_dirty(const mv_view *view, uint64_t length, size_t n)
     return 0;
 }
 
-static bool zero_tail(const mv_view *view, uint64_t length, size_t n)
+static int zero_tail(unsigned char *tail, size_t n)
 {
     unsigned char zeros[256] = {0};
-    for (size_t done = 0; done < n;) {
-        size_t step = n - done < sizeof zeros ? n - done : sizeof zeros;
-        if (!copy_tail(view, length + done, zeros, step, MV_WRITE))
-            return false;
+    int r = 0;
+    for (size_t done = 0; r == 0 && done < n;) {
+        size_t written, step = n - done < sizeof zeros ? n - done : sizeof zeros;
+        r = mv__copy_kernel(tail + done, zeros, step, MV_WRITE, &written);
         done += step;
     }
-    return true;
+    return r;
 }
 
-/* What was stored behind the end of the file, in its last page, must not
- * become content: tmpfs would keep it, and ext4 does where its blocks are
- * smaller than a page. Something is done only if something is seen, since
- * another process may be growing the file at the same time. */
-static long clear_tail(const mv_view *view, int fd, uint64_t length)
+/* Looks at the tail through a mapping, and clears it. */
+static long clear_seen_tail(int fd, uint64_t length, unsigned char *tail, size_t n)
 {
-    size_t past = (size_t)(length & (view->page - 1));
-    size_t n = view->page - past;
-    int dirty = past ? tail_is_dirty(view, length, n) : 0;
-    if (dirty == 0)
-        return 0;
+    int dirty = tail_is_dirty(tail, n);
+    if (dirty <= 0)
+        return dirty == -EFAULT ? 0 : dirty; /* no page is there at all, on a full tmpfs */
+    /* It may be what another process is appending just now, before the file has
+     * its new length: this call waits until that is done. */
+    mv__sys.fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)length, 1);
     struct stat st;
     long r = mv__sys.fstat(fd, &st);
     if (r < 0 || (uint64_t)st.st_size != length)
         return r;
-    if (dirty > 0 && zero_tail(view, length, n))
+    return zero_tail(tail, n);
+}
+
+/* What was stored behind the end of the file must not become content: tmpfs
+ * would keep it, and ext4 does where its blocks are smaller than a page.
+ * Something is done only if something is seen. An append that begins between
+ * the last look and the clearing would be cleared, too: that cannot be helped. */
+static long clear_tail(const mv_view *view, int fd, uint64_t length)
+{
+    const struct mv__geometry *g = &view->geometry;
+    size_t page = view->page, past = (size_t)(length & (page - 1)), n = page - past;
+    uint64_t start = g->offset - g->lead;
+    if (past == 0)
         return 0;
-    /* The page is out of sight, or protected. */
-    r = mv__sys.fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)length, (off_t)n);
-    return r == -EOPNOTSUPP ? 0 : r;
+    if (length >= start && length - start + n <= g->mapped) {
+        unsigned char *tail = view->base + (length - start);
+        long r = tail_is_dirty(tail, n) >= 0 ? clear_seen_tail(fd, length, tail, n) : -EFAULT;
+        if (r != -EFAULT)
+            return r;
+    }
+    /* Out of the view's sight, or protected: look through a window. */
+    long window =
+        mv__sys.mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(length - past));
+    if (mv__sys_failed(window))
+        return window;
+    long r = clear_seen_tail(fd, length, (unsigned char *)window + past, n);
+    mv__sys.munmap((void *)window, page);
+    return r;
 }
 
 int mv__resize_check_limit(uint64_t to, mv_error *err)
@@ -152,6 +169,20 @@ int mv__resize_check_limit(uint64_t to, mv_error *err)
     return 0;
 }
 
+/* Only holes inside of the file cannot be given back after a failure, so only
+ * then it is asked before: where allocation works at all. */
+static long allocate_all(int fd, uint64_t length, uint64_t from, uint64_t to)
+{
+    if (from < length) {
+        long r = allocate_blocks(fd, from, from + 1);
+        if (r == 0)
+            r = check_room(fd, to);
+        if (r < 0)
+            return r;
+    }
+    return allocate_blocks(fd, from, to);
+}
+
 int mv__resize_allocate(mv_view *view, int fd, uint64_t length, uint64_t from, uint64_t to,
                         mv_error *err)
 {
@@ -164,14 +195,7 @@ int mv__resize_allocate(mv_view *view, int fd, uint64_t length, uint64_t from, u
             return mv__fail_call(err, (int)r, "fallocate");
     }
     /* Memory is taken at first touch, like malloc's. */
-    long r = 0;
-    if (!view->source.is_memory) {
-        r = check_room(fd, from == 0 ? to : to - from);
-        if (r < 0)
-            return mv__fail(err, (int)r, "fstatfs", "there is no room for %" PRIu64 " bytes: %s", to,
-                            mv_strerror((int)r));
-        r = allocate_blocks(fd, from, to);
-    }
+    long r = view->source.is_memory ? 0 : allocate_all(fd, length, from, to);
     if (r == -EOPNOTSUPP) {
         atomic_store(&view->allocation_refused, true);
         r = 0;
@@ -267,23 +291,28 @@ int mv_resize(mv_view *view, uint64_t size, mv_error *err)
 
 /* A page that was copied privately kept the zeros that stood behind the old
  * end of the file: they are replaced by what the file has there now. */
-static int refill_tail(mv_view *view, int fd, uint64_t now, uint64_t size, mv_error *err)
+static int refill_tail(mv_view *view, uint64_t now, uint64_t size, mv_error *err)
 {
     uint64_t past = (view->geometry.lead + now) & (view->page - 1);
+    int fd;
     if (view->shared || !view->writable || past == 0 || size <= now)
         return 0;
+    int r = mv__source_borrow(&view->source, &fd, err);
+    if (r != 0)
+        return r;
     uint64_t n = view->page - past < size - now ? view->page - past : size - now;
-    long r = mv__sys.pread(fd, view->data + now, (size_t)n, (off_t)(view->geometry.offset + now));
-    if (r == -EFAULT)
+    long got = mv__sys.pread(fd, view->data + now, (size_t)n, (off_t)(view->geometry.offset + now));
+    mv__source_return(&view->source, fd);
+    if (got == -EFAULT)
         return mv__fail_at(err, -EACCES, (struct mv__place){now, n, 0}, "protect",
                            "its protection keeps the last page from taking what was appended");
-    return r < 0 ? mv__fail_call(err, (int)r, "pread") : 0;
+    return got < 0 ? mv__fail_call(err, (int)got, "pread") : 0;
 }
 
-static int adopt_length(mv_view *view, int fd, uint64_t now, mv_error *err)
+static int adopt_length(mv_view *view, uint64_t now, mv_error *err)
 {
     uint64_t length;
-    int r = mv__source_length(&view->source, fd, &length, err);
+    int r = mv__source_look(&view->source, &length, err);
     if (r != 0)
         return r;
     const struct mv__geometry *g = &view->geometry;
@@ -295,7 +324,7 @@ static int adopt_length(mv_view *view, int fd, uint64_t now, mv_error *err)
                         "%" PRIu64 " bytes are over the %" PRIu64
                         " reserved; open with a reserve of at least that",
                         size, g->limit);
-    r = refill_tail(view, fd, now, size, err);
+    r = refill_tail(view, now, size, err);
     if (r == 0)
         publish(view, size);
     return r;
@@ -307,15 +336,10 @@ int mv_refresh(mv_view *view, mv_error *err)
     if (r != 0 || !view->source.is_file)
         return r;
     uint64_t now;
-    int fd;
     pthread_mutex_lock(&view->shape_lock);
     r = mv__view_live(view, &now, err);
     if (r == 0)
-        r = mv__source_borrow(&view->source, &fd, err);
-    if (r == 0) {
-        r = adopt_length(view, fd, now, err);
-        mv__source_return(&view->source, fd);
-    }
+        r = adopt_length(view, now, err);
     pthread_mutex_unlock(&view->shape_lock);
     return r;
 }

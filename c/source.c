@@ -120,7 +120,9 @@ int mv__source_path(struct mv__source *out, const char *path, const mv_options *
     out->entry_owed = out->created;
     int r = identify(out, (int)opened, o, err);
     if (r < 0) {
-        mv__source_abandon(out, (int)opened, (o->flags & MV_OPEN_EXCLUSIVE) ? path : NULL);
+        if (o->flags & MV_OPEN_EXCLUSIVE)
+            mv__source_remove(out, path);
+        mv__source_abandon(out, (int)opened);
         return r;
     }
     *fd = (int)opened;
@@ -305,13 +307,18 @@ int mv__source_settle(struct mv__source *source, int fd, mv_error *err)
     return r;
 }
 
-void mv__source_abandon(struct mv__source *source, int fd, const char *path)
+void mv__source_remove(const struct mv__source *source, const char *path)
 {
     struct stat st;
+    if (!source->created)
+        return;
     /* Without an inode number it was made a moment ago, and not even looked at. */
-    if (path && source->created &&
-        (source->inode == 0 || (mv__sys.lstat(path, &st) == 0 && same_file(source, &st))))
+    if (source->inode == 0 || (mv__sys.lstat(path, &st) == 0 && same_file(source, &st)))
         mv__sys.unlink(path);
+}
+
+void mv__source_abandon(struct mv__source *source, int fd)
+{
     if (fd >= 0 && fd != source->given)
         mv__sys.close(fd);
 }
@@ -396,6 +403,18 @@ int mv__source_look(struct mv__source *source, uint64_t *length, mv_error *err)
     return r;
 }
 
+int mv__source_filesystem(struct mv__source *source, enum mv__fs *kind)
+{
+    uint64_t unused;
+    int fd = -1;
+    int r = borrow(source, O_PATH, &fd, NULL);
+    if (r != 0)
+        return r;
+    r = mv__sys_filesystem(fd, kind, &unused);
+    mv__source_return(source, fd);
+    return r;
+}
+
 void mv__source_return(struct mv__source *source, int fd)
 {
     if (fd != source->fd)
@@ -415,13 +434,14 @@ static int close_source(struct mv__source *source)
 void mv__source_drop(struct mv__source *source)
 {
     if (atomic_fetch_sub(&source->users, 1) == 1)
-        close_source(source);
+        atomic_store(&source->closing, close_source(source));
 }
 
 int mv__source_free(struct mv__source *source)
 {
     /* In a child of fork the count may include the parent's calls. */
-    int r = atomic_exchange(&source->users, 0) > 0 ? close_source(source) : 0;
+    int r =
+        atomic_exchange(&source->users, 0) > 0 ? close_source(source) : atomic_load(&source->closing);
     if (source->path)
         mv__sys.release(source->path);
     source->path = NULL;

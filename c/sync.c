@@ -88,9 +88,10 @@ static int sync_entry(mv_view *view, struct mv__span span, int fd, mv_error *err
     if (r < 0)
         return hold_failure(view, span, (int)r, op, err);
     source->entry_owed = false;
-    if (source->directory >= 0)
-        mv__sys.close(source->directory);
-    source->directory = -1;
+    int directory = source->directory;
+    source->directory = -1; /* first: a child of fork would close it, too */
+    if (directory >= 0)
+        mv__sys.close(directory);
     return 0;
 }
 

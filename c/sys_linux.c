@@ -96,14 +96,15 @@ static bool path_of_line(const char *line, uintptr_t address, char *path, size_t
 
 int mv__sys_mapped_path(const void *address, char *path, size_t n)
 {
-    char text[2 * PATH_MAX];
+    const size_t room = 2 * PATH_MAX;
     size_t have = 0;
     bool found = false;
-    long fd = mv__sys.open("/proc/thread-self/maps", O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0)
+    char *text = (char *)mv__sys.allocate(room); /* too much for a small stack */
+    if (!text || mv__sys_failed((long)text))
         return -ENOENT;
-    while (!found && have < sizeof text - 1) {
-        long r = mv__sys.read((int)fd, text + have, sizeof text - 1 - have);
+    long fd = mv__sys.open("/proc/thread-self/maps", O_RDONLY | O_CLOEXEC, 0);
+    while (fd >= 0 && !found && have < room - 1) {
+        long r = mv__sys.read((int)fd, text + have, room - 1 - have);
         if (r == -EINTR)
             continue;
         if (r <= 0)
@@ -118,7 +119,9 @@ int mv__sys_mapped_path(const void *address, char *path, size_t n)
         have -= (size_t)(line - text);
         memmove(text, line, have);
     }
-    mv__sys.close((int)fd);
+    if (fd >= 0)
+        mv__sys.close((int)fd);
+    mv__sys.release(text);
     return found ? 0 : -ENOENT;
 }
 
