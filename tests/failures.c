@@ -57,12 +57,18 @@ static const struct fitting fittings[] = {
     {FAILING_allocate, 0, false}, /* no memory */
 };
 
+static unsigned counts[FAILING_CALLS]; /* of the case, without a failure */
+
+static bool is_kth(const struct exception *e, unsigned k)
+{
+    return e->k == 0 || k == (e->k > 0 ? (unsigned)e->k : counts[e->call]);
+}
+
 static const struct exception *find_exception(const struct failing_case *c, enum failing_call call,
                                               unsigned k, long injected)
 {
     for (const struct exception *e = c->exceptions; e->is_one; e++)
-        if (e->call == call && (e->k == 0 || e->k == k) &&
-            (e->injected == 0 || e->injected == injected))
+        if (e->call == call && is_kth(e, k) && (e->injected == 0 || e->injected == injected))
             return e;
     return NULL;
 }
@@ -74,8 +80,12 @@ static void judge(const struct failing_case *c, const struct fitting *f, unsigne
     const struct exception *e = find_exception(c, f->call, k, f->result);
     if (e && e->once && forever)
         e = NULL;
+    if (f->result == -EINTR && f->call != FAILING_msync) {
+        SAME(result, usual); /* an interruption is no failure, but of a sync */
+        return;
+    }
     long own = f->call == FAILING_allocate ? -ENOMEM : f->result;
-    if (result == usual && (f->again || f->result == -EINTR || (e && e->returned == 0)))
+    if (result == usual && (f->again || (e && e->returned == 0)))
         return; /* another way was found */
     if (e && result == e->returned)
         own = e->returned;
@@ -112,7 +122,6 @@ static void fail_one(const struct failing_case *c, const struct fitting *f, unsi
 static void run_failing_case(void **state)
 {
     const struct failing_case *c = *state;
-    unsigned counts[FAILING_CALLS];
     support_context = c->name;
     c->prepare();
     failing_reset();

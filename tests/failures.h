@@ -16,7 +16,7 @@
 struct exception {
     bool is_one;
     enum failing_call call;
-    unsigned k;    /* which of the calls; 0: any */
+    int k;         /* which of the calls; -1: the last, 0: any */
     long injected; /* with which errno; 0: any */
     long returned; /* what comes of it; 0: nothing */
     bool once;     /* if only that one call fails */
@@ -35,14 +35,10 @@ struct failing_case {
 
 /* MAY_FAIL is an exception: the case goes on without that call. PASSES is one:
  * the call is made again, and that has a result of its own. */
-#define MAY_FAIL(name)                       \
-    {                                        \
-        true, FAILING_##name, 0, 0, 0, false \
-    }
-#define PASSES(name)                        \
-    {                                       \
-        true, FAILING_##name, 0, 0, 0, true \
-    }
+/* clang-format off */
+#define MAY_FAIL(name) {true, FAILING_##name, 0, 0, 0, false}
+#define PASSES(name) {true, FAILING_##name, 0, 0, 0, true}
+/* clang-format on */
 
 /* run_failing_cases is the main of a test: each case is a test of its own. */
 int run_failing_cases(const struct failing_case *cases, size_t count);

@@ -23,6 +23,9 @@ static bool test_failed; /* what it leaks is then no news */
 static bool is_child;
 static char folder[256], memory_folder[256];
 
+/* Seconds, also under valgrind and beside others. */
+enum { LONGEST_TEST = 120 };
+
 /* The exit statuses of a child that is no success. */
 enum { CHILD_FAILED = 1, CHILD_SKIPPED = 77 };
 
@@ -203,6 +206,7 @@ int support_begin(void **state)
     failing_reset();
     support_context = NULL;
     test_failed = false;
+    alarm(LONGEST_TEST); /* one that hangs ends the program */
     at_begin = resources_now();
     return 0;
 }
@@ -210,6 +214,7 @@ int support_begin(void **state)
 int support_end(void **state)
 {
     (void)state;
+    alarm(0);
     failing_reset();
     empty_folder(folder);
     empty_folder(memory_folder);
@@ -390,7 +395,7 @@ static pid_t start_child(void)
     is_child = true;
     for (int number = 1; number < 32; number++) /* cmocka's handlers */
         signal(number, SIG_DFL);
-    alarm(120);
+    alarm(LONGEST_TEST - 10);
     return 0;
 }
 

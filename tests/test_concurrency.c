@@ -162,7 +162,8 @@ static int64_t sync_some(uint64_t *seed)
 
 static int64_t probe_some(uint64_t *seed)
 {
-    return mv_probe(crew.view, 0, MV_TO_END, 1 + (uint32_t)next_number(seed, 2), NULL);
+    uint32_t access = crew.view->writable && next_number(seed, 2) ? MV_WRITE : MV_READ;
+    return mv_probe(crew.view, 0, MV_TO_END, access, NULL);
 }
 
 static int64_t ask_some(uint64_t *seed)
@@ -346,20 +347,20 @@ static void test_everything_beside_detach(void **state)
     static const struct {
         uint64_t flags;
         work *const *works;
+        int allowed[5];
     } cases[] = {
-        {MV_OPEN_WRITE, everything},
-        {0, reading},
-        {MV_OPEN_WRITE, protecting},
-        {MV_OPEN_WRITE | MV_OPEN_PRIVATE, protecting},
+        {MV_OPEN_WRITE, everything, {-EBADF, -MV_ETRUNCATED}},
+        {0, reading, {-EBADF}},
+        {MV_OPEN_WRITE, protecting, {-EBADF, -EACCES}},
+        {MV_OPEN_WRITE | MV_OPEN_PRIVATE, protecting, {-EBADF, -EACCES}},
     };
-    static const int allowed[5] = {-EBADF, -EACCES, -MV_ETRUNCATED};
     const char *path = scratch("file");
     for (size_t i = 0; i < 4; i++)
         for (int round = 0; round < 10; round++) {
             mv_view *view = open_large(path, cases[i].flags);
             struct mapping m;
             char byte;
-            begin_crew(view, path, allowed);
+            begin_crew(view, path, cases[i].allowed);
             run_crew(cases[i].works, detach, 2);
             /* It stays detached, whatever ran beside. */
             REFUSED(-EBADF, mv_read(view, &byte, 1, 0, ERR));
@@ -368,6 +369,62 @@ static void test_everything_beside_detach(void **state)
             SAME(descriptors_of(-1, path), 0);
             close_view(view);
         }
+}
+
+/* A protect that comes too late must not open what is detached. */
+static struct {
+    _Atomic(mv_view *) view; /* to be protected; NULL: wait */
+    atomic_uint protects;
+    atomic_bool over;
+} late;
+
+static void *protect_until_detached(void *argument)
+{
+    while (!atomic_load(&late.over)) {
+        mv_view *view = atomic_load(&late.view);
+        if (!view)
+            continue;
+        if (mv_protect(view, 0, MV_TO_END, MV_READ | MV_WRITE, NULL) == -EBADF)
+            atomic_store(&late.view, NULL);
+        atomic_fetch_add(&late.protects, 1);
+    }
+    return argument;
+}
+
+/* Detaches a view that is being protected, at some moment or other. */
+static bool is_open_after_detach(mv_view *view, unsigned moment_of_it)
+{
+    char byte;
+    size_t done;
+    atomic_store(&late.protects, 0);
+    atomic_store(&late.view, view);
+    while (atomic_load(&late.protects) < 2)
+        ;
+    for (volatile unsigned pause = 0; pause < moment_of_it; pause++)
+        ;
+    mv_detach(view, NULL);
+    while (atomic_load(&late.view))
+        ;
+    return mv__copy_kernel(mv_data(view), &byte, 1, MV_READ, &done) == 0;
+}
+
+static void test_protect_beside_detach(void **state)
+{
+    (void)state;
+    mv_view *view;
+    pthread_t thread;
+    unsigned opened = 0;
+    mv_options o = with(MV_OPEN_PRIVATE);
+    if (under_valgrind() || sysconf(_SC_NPROCESSORS_ONLN) < 2)
+        skip_test("needs two threads that run at the same time");
+    CHECK(pthread_create(&thread, NULL, protect_until_detached, NULL) == 0);
+    for (unsigned i = 0; i < 5000 && mv_anonymous(PAGE, &o, &view, NULL) == 0; i++) {
+        opened += is_open_after_detach(view, i % 500);
+        mv_close(view, NULL);
+    }
+    atomic_store(&late.over, true);
+    CHECK(pthread_join(thread, NULL) == 0);
+    SAME(opened, 0);
 }
 
 /* ---- several views, several threads ---- */
@@ -483,6 +540,7 @@ int main(void)
         TEST(test_copies_beside_refresh),
         TEST(test_copies_beside_protect),
         TEST(test_everything_beside_detach),
+        TEST(test_protect_beside_detach),
         TEST(test_many_views),
         TEST(test_cancellation),
     };

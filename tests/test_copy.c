@@ -210,6 +210,40 @@ static void test_bad_buffers(void **state)
     with_every_way(use_bad_buffers);
 }
 
+/* Here the bad page begins in the middle of a page of the view. */
+static void use_buffers_across(void)
+{
+    unsigned char *buf =
+        mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(buf != MAP_FAILED && mprotect(buf + PAGE, PAGE, PROT_NONE) == 0);
+    mv_view *view = open_view(make_file(scratch("file"), 4 * PAGE), MV_OPEN_WRITE);
+    alarm(5); /* a copy that gets nowhere must end */
+    expect_faults(true);
+    for (int writing = 0; writing < 2; writing++) {
+        memset(buf, 0xEE, PAGE);
+        if (writing)
+            REFUSED(-EFAULT, mv_write(view, buf + PAGE - 100, 200, PAGE + 50, ERR));
+        else
+            REFUSED(-EFAULT, mv_read(view, buf + PAGE - 100, 200, PAGE + 50, ERR));
+        uint64_t done = support_error.done;
+        CHECK(done <= 100 && support_error.offset == PAGE + 50 + done);
+        SAME(support_error.length, 200 - done);
+        if (writing)
+            SAME(((unsigned char *)mv_data(view))[PAGE + 150], pattern(PAGE + 150));
+        else
+            CHECK(has_pattern(buf + PAGE - 100, done, PAGE + 50));
+    }
+    expect_faults(false);
+    close_view(view);
+    CHECK(munmap(buf, 2 * PAGE) == 0);
+}
+
+static void test_buffers_across(void **state)
+{
+    (void)state;
+    with_every_way(use_buffers_across);
+}
+
 /* Both sides are bad: what is said is of the view. */
 static void test_bad_buffer_and_bad_view(void **state)
 {
@@ -430,6 +464,7 @@ int main(void)
         TEST(test_large),
         TEST(test_refused),
         TEST(test_bad_buffers),
+        TEST(test_buffers_across),
         TEST(test_bad_buffer_and_bad_view),
         TEST(test_view_to_view),
         TEST(test_cut),

@@ -188,6 +188,35 @@ static void test_large_files(void **state)
     CHECK(file_storage(path) < 10 << 20);
 }
 
+/* Reserved addresses are no memory, nor are they counted as if. */
+static void test_large_reservations(void **state)
+{
+    (void)state;
+    static const uint64_t flags[] = {0, MV_OPEN_WRITE, MV_OPEN_PRIVATE | MV_OPEN_WRITE};
+    const uint64_t much = (uint64_t)4 << 40;
+    char mode = 0;
+    read_file("/proc/sys/vm/overcommit_memory", &mode, 1, 0);
+    if (mode == '2')
+        skip_test("vm.overcommit_memory is 2: all that is mapped is counted");
+    if (under_valgrind() || under_sanitizer())
+        skip_test("valgrind and sanitizers have no such addresses");
+    const char *path = make_file(scratch("file"), 100);
+    for (size_t i = 0; i < 3; i++) {
+        mv_options o = with(flags[i]);
+        o.reserve = much;
+        mv_view *view = open_with(path, &o);
+        SAME(info_of(view).reserved, much);
+        CHECK(has_pattern(mv_data(view), 100, 0));
+        CHECK(smaps_kib(mv_data(view), "Rss") <= (long)(PAGE / 1024));
+        close_view(view);
+    }
+    mv_view *view = open_memory(100, much);
+    WORKS(mv_resize(view, (uint64_t)1 << 40, ERR));
+    check_usable(view);
+    WORKS(mv_resize(view, 1, ERR));
+    close_view(view);
+}
+
 /* ---- create and truncate ---- */
 
 static mode_t mode_of(const char *path)
@@ -449,6 +478,7 @@ int main(void)
         TEST(test_parts),
         TEST(test_empty_files),
         TEST(test_large_files),
+        TEST(test_large_reservations),
         TEST(test_mode_of_created_files),
         TEST(test_create),
         TEST(test_create_beside_a_removal),

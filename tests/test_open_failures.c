@@ -257,58 +257,43 @@ static void check_nothing(int64_t result)
     (void)result;
 }
 
+/* clang-format off */
+
 /* A view whose file's name cannot be found keeps a descriptor. Where it is the
  * folder of a created file, the whole file system will be synced for it. */
 #define NAME MAY_FAIL(readlink), MAY_FAIL(lstat)
-#define FOLDER                             \
-    {                                      \
-        true, FAILING_open, 2, 0, 0, false \
-    }
+#define FOLDER {true, FAILING_open, 2, 0, 0, false}
 /* Reading needs no description of its own. */
-#define ANEW                                \
-    MAY_FAIL(open),                         \
-    {                                       \
-        true, FAILING_fstat, 2, 0, 0, false \
-    }
+#define ANEW MAY_FAIL(open), {true, FAILING_fstat, 2, 0, 0, false}
 /* Where nothing can be allocated, the file is only made longer. */
-#define ONLY_LONGER                                       \
-    {                                                     \
-        true, FAILING_fallocate, 0, -EOPNOTSUPP, 0, false \
-    }
-/* A last look at what has just been given its length. */
-#define LAST_LOOK(k)                        \
-    {                                       \
-        true, FAILING_fstat, k, 0, 0, false \
-    }
+#define ONLY_LONGER {true, FAILING_fallocate, 0, -EOPNOTSUPP, 0, false}
+/* A last look at what has just been given its length, or at the path. */
+#define LAST_LOOK {true, FAILING_fstat, -1, 0, 0, false}
 /* What stands behind the end is cleared, also without a look at it. */
 #define TAIL MAY_FAIL(process_vm_readv)
 /* Hints at open may fail, and so may the close of what was only looked at. */
 #define HINTS MAY_FAIL(madvise)
 #define LOOKS MAY_FAIL(close)
-#define NONE                                \
-    {                                       \
-        false, FAILING_open, 0, 0, 0, false \
-    }
+#define NONE {false, FAILING_open, 0, 0, 0, false}
 
-/* clang-format off */
 static const struct failing_case cases[] = {
     {"open to read", prepare_file, open_to_read, check_file_unchanged, clean, {NAME, LOOKS}},
     {"open to write", prepare_file, open_to_write, check_file_unchanged, clean, {HINTS}},
     {"open private", prepare_file, open_private, check_file_unchanged, clean, {HINTS, NAME, LOOKS}},
     {"create exclusively", prepare_nothing, create_exclusive, check_created, clean,
-     {NAME, FOLDER, ONLY_LONGER, LAST_LOOK(4)}},
+     {NAME, FOLDER, ONLY_LONGER, LAST_LOOK}},
     {"create", prepare_nothing, create, check_maybe_created, clean, {NAME, FOLDER}},
     {"truncate and grow", prepare_file, truncate_and_grow, check_file_emptied, clean,
-     {ONLY_LONGER, LAST_LOOK(4)}},
+     {ONLY_LONGER, LAST_LOOK}},
     {"open longer", prepare_file, open_longer, check_file_longer, clean,
-     {TAIL, ONLY_LONGER, LAST_LOOK(4)}},
+     {TAIL, ONLY_LONGER, LAST_LOOK}},
     {"open fd to read", prepare_descriptor, open_fd_to_read, check_file_unchanged, clean,
      {ANEW, NAME, LOOKS}},
     {"open fd to write", prepare_descriptor, open_fd_to_write, check_file_unchanged, clean, {NONE}},
     {"open fd sharing", prepare_descriptor, open_fd_sharing, check_file_unchanged, clean, {ANEW}},
     {"open unlinked fd", prepare_unlinked, open_fd_to_read, check_descriptor, clean,
-     {ANEW, LAST_LOOK(4), NAME}},
-    {"make memory", prepare_nothing, make_memory, check_memory, clean, {ONLY_LONGER, LAST_LOOK(3)}},
+     {ANEW, LAST_LOOK, NAME}},
+    {"make memory", prepare_nothing, make_memory, check_memory, clean, {ONLY_LONGER, LAST_LOOK}},
     {"make private memory", prepare_nothing, make_private_memory, check_memory, clean, {HINTS}},
     {"detach to read", prepare_read_view, detach, check_detached, clean, {MAY_FAIL(mmap)}},
     {"detach to write", prepare_write_view, detach, check_detached, clean, {MAY_FAIL(mmap), LOOKS}},

@@ -325,6 +325,46 @@ static void test_cut_before_the_view(void **state)
     close_view(view);
 }
 
+/* ---- resizing what was cut ---- */
+
+static void test_resize_after_a_cut(void **state)
+{
+    (void)state;
+    const char *path = scratch("file");
+    mv_view *view = open_following(make_file(path, 10 * PAGE), MV_OPEN_WRITE);
+    cut_file(path, PAGE + 100);
+    const uint64_t sizes[] = {20 * PAGE, 10 * PAGE, 5 * PAGE, PAGE, 0};
+    for (size_t i = 0; i < 5; i++) {
+        REFUSED(-MV_ETRUNCATED, mv_resize(view, sizes[i], ERR));
+        SAME(support_error.offset, PAGE + 100);
+        FAILED_OP("resize");
+    }
+    SAME(mv_size(view), 10 * PAGE);
+    SAME(file_length(path), PAGE + 100);
+    WORKS(mv_refresh(view, ERR)); /* adopts it, and then it goes on */
+    SAME(mv_size(view), PAGE + 100);
+    WORKS(mv_resize(view, 20 * PAGE, ERR));
+    SAME(mv_size(view), 20 * PAGE);
+    SAME(file_length(path), 20 * PAGE);
+    CHECK(has_pattern(mv_data(view), PAGE + 100, 0));
+    CHECK(has_zeros((char *)mv_data(view) + PAGE + 100, 19 * PAGE - 100));
+    close_view(view);
+}
+
+/* Bytes that were stored where the file had been cut do not come back. */
+static void test_stores_behind_a_foreign_cut(void **state)
+{
+    (void)state;
+    const char *path = scratch_memory("file");
+    mv_view *view = open_following(make_file(path, PAGE), MV_OPEN_WRITE);
+    cut_file(path, 100);
+    memset((char *)mv_data(view) + 100, 0xEE, PAGE - 100);
+    WORKS(mv_refresh(view, ERR));
+    WORKS(mv_resize(view, PAGE, ERR));
+    CHECK(has_zeros((char *)mv_data(view) + 100, PAGE - 100));
+    close_view(view);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,6 +380,8 @@ int main(void)
         TEST(test_foreign_cut),
         TEST(test_foreign_cut_of_stores),
         TEST(test_cut_before_the_view),
+        TEST(test_resize_after_a_cut),
+        TEST(test_stores_behind_a_foreign_cut),
     };
     return RUN(tests);
 }

@@ -423,6 +423,21 @@ static void test_detach_beside(void **state)
     }
 }
 
+/* The same where there is no length to look at afterwards. */
+static void test_detach_beside_device(void **state)
+{
+    (void)state;
+    mv_options o = with(MV_OPEN_WRITE | MV_OPEN_DEVICE);
+    o.length = PAGE;
+    mv_view *view = open_with("/dev/zero", &o);
+    failing_reset();
+    failing_on(FAILING_msync, detach_beside, view);
+    expect_faults(true);
+    REFUSED(-EBADF, mv_sync(view, 0, MV_TO_END, MV_SYNC_DATA, ERR));
+    expect_faults(false);
+    close_view(view);
+}
+
 static bool detach_and_fail(unsigned k, long *result, void *argument)
 {
     if (k == 1)
@@ -487,6 +502,7 @@ int main(void)
         TEST(test_opened_anew),
         TEST(test_two_syncs),
         TEST(test_detach_beside),
+        TEST(test_detach_beside_device),
         TEST(test_failure_beside_a_detach),
         TEST(test_shrink_beside),
     };

@@ -262,6 +262,28 @@ static void test_detach_that_cannot(void **state)
     check_detach(view, scratch("file"));
 }
 
+/* First the word, then the deed: who faults beside a detach must find the
+ * reason. */
+static bool look_beside(unsigned k, long *result, void *argument)
+{
+    char byte;
+    (void)k;
+    (void)result;
+    SAME(mv_size(argument), 0);
+    SAME(mv_read(argument, &byte, 1, 0, NULL), -EBADF);
+    return false;
+}
+
+static void test_detach_says_so_first(void **state)
+{
+    (void)state;
+    mv_view *view = open_view(make_file(scratch("file"), PAGE), MV_OPEN_WRITE);
+    failing_on(FAILING_mmap, look_beside, view);
+    WORKS(mv_detach(view, ERR));
+    failing_reset();
+    close_view(view);
+}
+
 /* ---- close ---- */
 
 static void test_close_reports_close(void **state)
@@ -384,6 +406,7 @@ int main(void)
         TEST(test_detach_keeps_stores),
         TEST(test_detach_without_a_new_mapping),
         TEST(test_detach_that_cannot),
+        TEST(test_detach_says_so_first),
         TEST(test_close_reports_close),
         TEST(test_close_reports_munmap),
         TEST(test_stat),

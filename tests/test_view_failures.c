@@ -321,28 +321,22 @@ static int64_t get_fd(void)
 
 /* ---- the cases ---- */
 
+/* clang-format off */
+
 /* A read-only view opens its file for a look and closes it again. */
 #define LOOKS MAY_FAIL(close)
 /* A page that could not be touched is touched again, to see why. */
 #define AGAIN PASSES(madvise)
 /* Whatever hinders the search for a cause, the fault is an error. */
-#define UNKNOWN                               \
-    {                                         \
-        true, FAILING_open, 0, 0, -EIO, false \
-    }
+#define UNKNOWN {true, FAILING_open, 0, 0, -EIO, false}
 /* Where nothing can be allocated, the file is only made longer. */
-#define ONLY_LONGER                                       \
-    {                                                     \
-        true, FAILING_fallocate, 0, -EOPNOTSUPP, 0, false \
-    }
+#define ONLY_LONGER {true, FAILING_fallocate, 0, -EOPNOTSUPP, 0, false}
 /* What stands behind the end is cleared, also without a look at it. */
 #define TAIL MAY_FAIL(process_vm_readv), MAY_FAIL(process_vm_writev)
-#define NONE                                \
-    {                                       \
-        false, FAILING_open, 0, 0, 0, false \
-    }
+/* A growth over stale bytes first waits for whoever appends. */
+#define FIRST_WAIT {true, FAILING_fallocate, 1, 0, 0, false}
+#define NONE {false, FAILING_open, 0, 0, 0, false}
 
-/* clang-format off */
 static const struct failing_case cases[] = {
     {"read", prepare_reading, read_it, check_unchanged, clean, {NONE}},
     {"write", prepare_writing, write_it, check_unchanged, clean, {NONE}},
@@ -363,7 +357,8 @@ static const struct failing_case cases[] = {
     {"sync to read", prepare_reading, sync_data, check_synced, clean, {LOOKS}},
     {"sync memory", prepare_memory, sync_full, check_synced, clean, {NONE}},
     {"grow", prepare_writing, grow, check_grown, clean, {ONLY_LONGER, TAIL}},
-    {"grow over stale bytes", prepare_stale_tail, grow, check_grown, clean, {ONLY_LONGER, TAIL}},
+    {"grow over stale bytes", prepare_stale_tail, grow, check_grown, clean,
+     {ONLY_LONGER, TAIL, FIRST_WAIT}},
     {"shrink", prepare_writing, shrink, check_shrunk, clean, {NONE}},
     {"grow memory", prepare_memory, grow, check_memory_grown, clean, {ONLY_LONGER, TAIL}},
     {"refresh", prepare_writing, refresh, check_unchanged, clean, {NONE}},
