@@ -96,7 +96,7 @@ static bool path_of_line(const char *line, uintptr_t address, char *path, size_t
 
 int mv__sys_mapped_path(const void *address, char *path, size_t n)
 {
-    const size_t room = 2 * PATH_MAX;
+    const size_t room = (size_t)2 * PATH_MAX;
     size_t have = 0;
     bool found = false;
     char *text = (char *)mv__sys.allocate(room); /* too much for a small stack */

@@ -19,7 +19,7 @@
 mv_error support_error;
 const char *support_context;
 
-static bool test_failed; /* what it leaks is then no news */
+static bool ended_early; /* failed or skipped: what it leaks is then no news */
 static bool is_child;
 static char folder[256], memory_folder[256];
 
@@ -39,7 +39,7 @@ void support_failed(const char *what, const char *file, int line)
         fprintf(stderr, "%s:%d: in a child: %s %s\n", file, line, what, context);
         _exit(CHILD_FAILED);
     }
-    test_failed = true;
+    ended_early = true;
     print_error("%s:%d: %s %s\n", file, line, what, context);
     _fail(file, line);
     abort(); /* not reached: _fail leaves the test */
@@ -205,7 +205,7 @@ int support_begin(void **state)
     (void)state;
     failing_reset();
     support_context = NULL;
-    test_failed = false;
+    ended_early = false;
     alarm(LONGEST_TEST); /* one that hangs ends the program */
     at_begin = resources_now();
     return 0;
@@ -218,7 +218,7 @@ int support_end(void **state)
     failing_reset();
     empty_folder(folder);
     empty_folder(memory_folder);
-    if (test_failed || resources_same(at_begin))
+    if (ended_early || resources_same(at_begin))
         return 0;
     print_error("the test leaks\n");
     return -1;
@@ -231,6 +231,7 @@ void skip_test(const char *reason)
         fflush(stdout);
         _exit(CHILD_SKIPPED);
     }
+    ended_early = true;
     print_message("skipped: %s\n", reason);
     skip();
     abort(); /* not reached */
@@ -422,6 +423,7 @@ void in_child(void (*function)(void *), void *argument)
     if (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_SKIPPED) {
         if (is_child)
             _exit(CHILD_SKIPPED);
+        ended_early = true;
         skip();
     }
     SAME(WIFSIGNALED(status) ? WTERMSIG(status) : 0, 0);

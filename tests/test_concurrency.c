@@ -296,11 +296,12 @@ static void test_copies_beside_refresh(void **state)
         work *const *works;
     } cases[] = {{0, readers}, {MV_OPEN_WRITE, writers}, {MV_OPEN_WRITE | MV_OPEN_PRIVATE, writers}};
     static const int allowed[5] = {-MV_ETRUNCATED};
-    const char *path = scratch("file");
-    for (size_t i = 0; i < 3; i++) {
-        mv_view *view = open_large(path, cases[i].flags);
+    const char *const paths[] = {scratch("file"), scratch_memory("file")};
+    for (size_t i = 0; i < 6; i++) {
+        const char *path = paths[i / 3];
+        mv_view *view = open_large(path, cases[i % 3].flags);
         begin_crew(view, path, allowed);
-        run_crew(cases[i].works, change_file, MOVES);
+        run_crew(cases[i % 3].works, change_file, MOVES);
         WORKS(mv_refresh(view, ERR));
         SAME(mv_size(view), file_length(path));
         close_view(view);
