@@ -200,13 +200,20 @@ static int64_t resolve_fault(mv_view *view, const struct mv__fault *f, mv_error 
     return resolved;
 }
 
+/* What file and mapping contradict each other in, or what is concluded from
+ * that alone, is asked again: the file may be cut and grown all the time. */
+static bool is_inconclusive(const struct mv__fault *f, int64_t resolved)
+{
+    return resolved == -ESTALE || resolved == -ENOMEM || (resolved == -ENOSPC && !f->buf);
+}
+
 int64_t mv__cause_resolve(mv_view *view, const struct mv__fault *f, mv_error *err)
 {
-    /* What could not be told for a file that is cut and grown all the time is
-     * asked again. */
-    int64_t resolved = -ESTALE;
-    for (int i = 0; i < ATTEMPTS && (resolved == -ESTALE || resolved == -ENOMEM); i++)
+    int64_t resolved;
+    int asked = 0;
+    do
         resolved = resolve_fault(view, f, err);
+    while (is_inconclusive(f, resolved) && ++asked < ATTEMPTS);
     uint64_t size;
     int live = mv__view_live(view, &size, err); /* a detach explains everything */
     return live < 0 ? live : resolved;
