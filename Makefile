@@ -197,9 +197,12 @@ do-test-readme: all
 	@tests/readme.sh
 VALGRIND := valgrind -q --child-silent-after-fork=yes --track-fds=yes --leak-check=full \
 	--suppressions=tests/valgrind.supp
-## test-valgrind: the C tests under valgrind's memcheck; not part of test
+# Under valgrind one thread runs at a time: what test_concurrency is about is
+# the sanitizers' part.
+## test-valgrind: the C tests under valgrind's memcheck, but the concurrent ones; not part of test
 do-test-valgrind: programs-testing
-	@RUNNER='$(VALGRIND)' tests/run.sh 'C tests, valgrind' $(TESTS:%=build/testing/%)
+	@RUNNER='$(VALGRIND)' tests/run.sh 'C tests, valgrind' \
+		$(patsubst %,build/testing/%,$(filter-out test_concurrency,$(TESTS)))
 
 ## bench: the benchmark of the notes, rerun; BENCH_SECONDS sets how long
 do-bench: library
