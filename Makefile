@@ -38,7 +38,9 @@ SOURCES := $(wildcard c/*.c)
 EXAMPLES := $(patsubst c/examples/%.c,build/examples/%,$(wildcard c/examples/*.c))
 TESTS := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 TEST_SUPPORT := $(filter-out tests/test_%,$(wildcard tests/*.c))
-SCRIPTS := $(wildcard tests/*.sh bench/run) .ci/deps .ci/run
+FAULT_TESTS := $(patsubst tests/faults/%.c,%,$(wildcard tests/faults/test_*.c))
+FAULT_SUPPORT := $(filter-out tests/faults/test_% tests/faults/disk.c,$(wildcard tests/faults/*.c))
+SCRIPTS := $(wildcard tests/*.sh tests/faults/*.sh bench/run) .ci/deps .ci/run
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
 	-Wold-style-definition -Wpointer-arith -Wwrite-strings -Wundef -Wvla
@@ -49,7 +51,9 @@ accepts = $(shell for f in $(1); do $(CC) -Werror $$f -S -o /dev/null -x c /dev/
 
 # Found out once, when it is first needed.
 HARDENING = $(eval HARDENING := $(call accepts,-fstack-protector-strong -fstack-clash-protection \
-	-fcf-protection -mbranch-protection=standard))$(HARDENING)
+	-fcf-protection -mbranch-protection=pac-ret+bti))$(HARDENING)
+# gcc says that ThreadSanitizer does not understand fences. It need not.
+NO_FENCE_WARNING = $(eval NO_FENCE_WARNING := $(call accepts,-Wno-tsan))$(NO_FENCE_WARNING)
 # glibc warns about this one in a build without optimisation.
 FORTIFY = $(if $(filter -O1 -O2 -O3 -Os -Og -O,$(CFLAGS)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 
@@ -59,7 +63,7 @@ FLAVOURS := release testing asan tsan
 FLAGS_release = -fPIC -DNDEBUG $(HARDENING) $(FORTIFY) $(CFLAGS)
 FLAGS_testing = -DMV__TESTING -O1 -g
 FLAGS_asan = -DMV__TESTING -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
-FLAGS_tsan = -DMV__TESTING -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+FLAGS_tsan = -DMV__TESTING -O1 -g -fno-omit-frame-pointer -fsanitize=thread $(NO_FENCE_WARNING)
 LINK_asan = -fsanitize=address,undefined
 LINK_tsan = -fsanitize=thread
 
@@ -88,10 +92,15 @@ build/$(1)/command: always
 build/$(1)/test_%: build/$(1)/tests/test_%.o $$(TEST_SUPPORT:%.c=build/$(1)/%.o) $$(OBJECTS_$(1))
 	$$(call say,LD) $$(CC) -pthread $$(LINK_$(1)) $$(LDFLAGS) -o $$@ $$^ -lcmocka
 
+build/$(1)/faults/%: build/$(1)/tests/faults/%.o $$(FAULT_SUPPORT:%.c=build/$(1)/%.o) \
+		$$(TEST_SUPPORT:%.c=build/$(1)/%.o) $$(OBJECTS_$(1))
+	@mkdir -p $$(@D)
+	$$(call say,LD) $$(CC) -pthread $$(LINK_$(1)) $$(LDFLAGS) -o $$@ $$^ -lcmocka
+
 programs-$(1): $$(TESTS:%=build/$(1)/%)
 .PHONY: programs-$(1)
 .SECONDARY: $$(OBJECTS_$(1)) $$(TESTS:%=build/$(1)/tests/%.o) $$(TEST_SUPPORT:%.c=build/$(1)/%.o)
--include $$(wildcard build/$(1)/c/*.d build/$(1)/tests/*.d)
+-include $$(wildcard build/$(1)/c/*.d build/$(1)/tests/*.d build/$(1)/tests/faults/*.d)
 endef
 $(foreach name,$(FLAVOURS),$(eval $(call flavour,$(name))))
 .PHONY: always
@@ -120,21 +129,35 @@ build/examples/%: c/examples/%.c build/libmapview.a build/release/command
 
 # ---- tests ----
 
+# Only root can mount, so for others the disk is not even built: faults.sh says so.
+programs-faults: $(FAULT_TESTS:%=build/testing/faults/%)
+	@[ "$$(id -u)" -ne 0 ] || $(MAKE) --no-print-directory build/testing/faults/disk
+.PHONY: programs-faults
+.SECONDARY: $(patsubst %.c,build/testing/%.o,$(wildcard tests/faults/*.c))
+
+build/testing/faults/disk: tests/faults/disk.c build/testing/command
+	@mkdir -p $(@D)
+	$(call say,CC) $(CC) -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -O1 -g $(WARNINGS) -o $@ $< \
+		$$(pkg-config --cflags --libs fuse3) -pthread
+
 # A target of this list first sees to it that its tools are there, and then
 # starts make anew, which finds what was just installed.
-PREPARED := test $(addprefix test-,header exports c asan tsan valgrind examples install deps go race bench \
-	gomodule nocgo dropin readme) bench lint fmt
+PREPARED := test $(addprefix test-,header exports c asan tsan valgrind cpu guard faults minute mutants examples \
+	install deps go race go-asan bench gomodule nocgo dropin readme) bench lint fmt
 .PHONY: $(PREPARED) $(PREPARED:%=do-%)
 ifneq ($(filter $(PREPARED),$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
 
-GROUPS_test := build test go
+GROUPS_test := build test faults go
 GROUPS_bench := build go bench
 GROUPS_lint := build go lint
 GROUPS_fmt := build go lint
 GROUPS_test-valgrind := build test valgrind
-$(foreach name,go race bench gomodule nocgo dropin,$(eval GROUPS_test-$(name) := build go))
+GROUPS_test-cpu := build test cross
+$(foreach name,guard minute mutants,$(eval GROUPS_test-$(name) := build test go))
+GROUPS_test-faults := build test faults go
+$(foreach name,go race go-asan bench gomodule nocgo dropin,$(eval GROUPS_test-$(name) := build go))
 GROUPS_test-readme := build test go
 
 $(PREPARED):
@@ -143,7 +166,7 @@ $(PREPARED):
 	@PATH="$$(.ci/deps path)" $(MAKE) --no-print-directory do-$@
 
 ## test: everything that proves the project, each of these:
-SUITES := header exports c asan tsan examples install deps go race bench gomodule nocgo dropin readme
+SUITES := header exports c asan tsan guard faults examples install deps go race go-asan bench gomodule nocgo dropin readme
 do-test: $(SUITES:%=do-test-%)
 	@if [ -s build/skipped ]; then printf '\nSkipped:\n'; cat build/skipped; fi
 	@printf '\nmake test: no suite has failed\n'
@@ -165,6 +188,12 @@ do-test-asan: programs-asan
 do-test-tsan: programs-tsan
 	@TSAN_OPTIONS=halt_on_error=1 RUNNER="$$(setarch -R true 2>/dev/null && echo setarch -R)" \
 		tests/run.sh 'C tests, TSan' $(TESTS:%=build/tsan/%)
+##   test-guard: the fault handler among other handlers, in C and in Go programs
+do-test-guard: library
+	@tests/guard.sh
+##   test-faults: every fault on real file systems, in C and in Go; needs root
+do-test-faults: programs-faults
+	@tests/faults.sh build/testing/faults
 ##   test-examples: the programs of c/examples do what they say
 do-test-examples: $(EXAMPLES)
 	@tests/examples.sh
@@ -180,6 +209,9 @@ do-test-go:
 ##   test-race: the Go tests under the race detector
 do-test-race:
 	@tests/go.sh . -race
+##   test-go-asan: the Go tests under AddressSanitizer
+do-test-go-asan:
+	@tests/go.sh . -asan
 ##   test-bench: the tests of the benchmark itself
 do-test-bench:
 	@tests/go.sh bench
@@ -197,12 +229,22 @@ do-test-readme: all
 	@tests/readme.sh
 VALGRIND := valgrind -q --child-silent-after-fork=yes --track-fds=yes --leak-check=full \
 	--suppressions=tests/valgrind.supp
-# Under valgrind one thread runs at a time: what test_concurrency is about is
-# the sanitizers' part.
-## test-valgrind: the C tests under valgrind's memcheck, but the concurrent ones; not part of test
+# Under valgrind one thread runs at a time, and neither stacks nor registers are
+# at a fault what a processor makes of them: the tests of those are for others.
+## test-valgrind: C tests under valgrind's memcheck: not of threads and registers; not part of test
 do-test-valgrind: programs-testing
 	@RUNNER='$(VALGRIND)' tests/run.sh 'C tests, valgrind' \
-		$(patsubst %,build/testing/%,$(filter-out test_concurrency,$(TESTS)))
+		$(patsubst %,build/testing/%,$(filter-out test_concurrency test_storm test_cpu% test_guard_%,$(TESTS)))
+
+## test-cpu: the copies of other processors, by an emulator; not part of test
+do-test-cpu:
+	@tests/cpu.sh
+## test-minute: a minute of cutting a file under readers and writers; not part of test
+do-test-minute: programs-testing
+	@tests/minute.sh
+## test-mutants: each guard taken out, and a test that sees it; not part of test
+do-test-mutants:
+	@tests/mutants.sh
 
 ## bench: the benchmark of the notes, rerun; BENCH_SECONDS sets how long
 do-bench: library
@@ -211,7 +253,8 @@ do-bench: library
 # ---- style ----
 
 # The header is laid out by hand, as the manual that it is.
-C_FILES := $(filter-out include/%,$(wildcard c/*.[ch] c/examples/*.c tests/*.[ch] bench/c/*.[ch]))
+C_FILES := $(filter-out include/%,$(wildcard c/*.[ch] c/examples/*.c tests/*.[ch] tests/faults/*.[ch] \
+	tests/guard/*.[ch] bench/c/*.[ch]))
 GO_MODULES := . $(patsubst %/go.mod,%,$(wildcard bench/go.mod tests/gomodule/go.mod))
 
 ## lint: clang-format, clang-tidy, cppcheck, gofmt, go vet, shellcheck

@@ -128,6 +128,17 @@ static int64_t resolve_read(const mv_view *view, const struct mv__fault *f, int 
     return now == -EFAULT ? refused(f, -ESTALE, "madvise", err) : now;
 }
 
+/* Blocks are there, and yet there can be no store: the page cannot be read, or
+ * a copy of shared blocks has no room. */
+static int why_no_store(const struct mv__fault *f, int fd, off_t at, mv_error *err)
+{
+    char byte;
+    long r = mv__sys.pread(fd, &byte, 1, at);
+    if (r < 0)
+        return refused(f, (int)r, "pread", err);
+    return r == 0 ? refused(f, -MV_ETRUNCATED, "pread", err) : refused(f, -ENOSPC, "madvise", err);
+}
+
 /* Gives the page its blocks and tries again; else writing the caller's own
  * bytes directly works, or tells why not. Old bytes are never written back. */
 static int64_t resolve_shared_write(const mv_view *view, const struct mv__fault *f, int fd,
@@ -141,8 +152,8 @@ static int64_t resolve_shared_write(const mv_view *view, const struct mv__fault 
     int now = touch(view, f, err);
     if (now != -EFAULT)
         return now;
-    if (!f->buf) /* blocks are there, yet no store: a copy of shared ones has no room */
-        return refused(f, -ENOSPC, "madvise", err);
+    if (!f->buf)
+        return why_no_store(f, fd, at, err);
     size_t n = bytes_in_reach(view, f, length);
     if (mv__resize_check_limit((uint64_t)at + n, NULL) < 0) /* it would raise SIGXFSZ */
         return refused(f, -EFBIG, "getrlimit", err);

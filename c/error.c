@@ -5,11 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-int mv__error_usable(const mv_error *err)
-{
-    return err && err->size < sizeof *err ? -EINVAL : 0;
-}
-
 static int fill_error(mv_error *err, int code, struct mv__place place, const char *op,
                       const char *format, va_list arguments)
 {

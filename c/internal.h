@@ -5,15 +5,18 @@
  * static. File-level names are unique over all files, since the Go package
  * compiles them as one unit.
  *
- * May call: open -> {resize, sync, copy, advice} -> {cause, view, caps}
- * -> source -> options; sys and error from anywhere.
+ * May call: open -> {resize, sync, copy, number, try, advice} -> {cause, view,
+ * caps} -> source -> options; guard -> cpu_*, which know no view; sys and error
+ * from anywhere.
  */
 #ifndef MAPVIEW_INTERNAL_H
 #define MAPVIEW_INTERNAL_H
 
+#include "guard.h"
 #include "mapview.h"
 #include "sys.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -23,7 +26,10 @@
 
 /* mv__error_usable returns 0, or -EINVAL when err is there but smaller than
  * an mv_error has ever been. */
-int mv__error_usable(const mv_error *err);
+static inline int mv__error_usable(const mv_error *err)
+{
+    return err && err->size < sizeof *err ? -EINVAL : 0;
+}
 
 /* mv__fail fills err, if there is one, and returns code (a negative errno). op
  * is the check or call that failed; the sentence is made from format. */
@@ -148,15 +154,17 @@ int mv__source_open_again(struct mv__source *source, mv_error *err);
 /* ---- view ---- */
 
 struct mv_view {
-    unsigned char *base; /* the mapping: see the drawing at mv__geometry */
-    unsigned char *data;
-    struct mv__geometry geometry; /* its size is the one at open */
-    _Atomic uint64_t size;        /* the bound of every access; MV__DETACHED in the end */
-    uint64_t flags;               /* MV_OPEN_ */
+    unsigned char *data;   /* the first byte that is shown */
+    _Atomic uint64_t size; /* the bound of every access; MV__DETACHED in the end */
     bool writable, shared;
-    size_t page;           /* bytes */
-    uint64_t length_asked; /* options.length; 0: follows the end of the file */
-    uint64_t process;      /* who opened it: see mv__sys_process */
+    bool guarded;                 /* accesses rely on the handler of guard.c */
+    _Atomic uint32_t fast;        /* the accesses that need no other check than their range */
+    unsigned char *base;          /* the mapping: see the drawing at mv__geometry */
+    struct mv__geometry geometry; /* its size is the one at open */
+    uint64_t flags;               /* MV_OPEN_ */
+    size_t page;                  /* bytes */
+    uint64_t length_asked;        /* options.length; 0: follows the end of the file */
+    uint64_t process;             /* who opened it: see mv__sys_process */
     struct mv__source source;
     _Atomic bool allocation_refused; /* by the file system: growth is only promised */
 
@@ -188,8 +196,16 @@ int mv__view_own(const mv_view *view, mv_error *err);
 int mv__view_enter(const mv_view *view, mv_error *err);
 
 /* mv__view_live is the part of it that copies need: no system call. It stores
- * the size. */
-int mv__view_live(const mv_view *view, uint64_t *size, mv_error *err);
+ * the size, or returns the error that mv__view_dead finds. */
+int mv__view_dead(const mv_view *view, mv_error *err);
+static inline int mv__view_live(const mv_view *view, uint64_t *size, mv_error *err)
+{
+    *size = 0;
+    if (mv__error_usable(err) < 0 || !view)
+        return mv__view_dead(view, err);
+    *size = atomic_load_explicit(&view->size, memory_order_acquire);
+    return *size == MV__DETACHED ? mv__view_dead(view, err) : 0;
+}
 
 /* A span is a checked range of a view. */
 struct mv__span {

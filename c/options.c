@@ -15,7 +15,7 @@
 #define EVERY_FLAG                                                                             \
     (MV_OPEN_WRITE | MV_OPEN_PRIVATE | MV_OPEN_CREATE | MV_OPEN_EXCLUSIVE | MV_OPEN_TRUNCATE | \
      MV_OPEN_RANDOM | MV_OPEN_SEQUENTIAL | MV_OPEN_DEVICE | MV_OPEN_NOFOLLOW |                 \
-     MV_OPEN_SHARE_DESCRIPTION)
+     MV_OPEN_SHARE_DESCRIPTION | MV_OPEN_NO_HANDLER)
 
 static uint64_t flags_of_kind(enum mv__kind kind)
 {
@@ -25,7 +25,8 @@ static uint64_t flags_of_kind(enum mv__kind kind)
     case MV__DESCRIPTOR:
         return EVERY_FLAG & ~(MV_OPEN_CREATE | MV_OPEN_EXCLUSIVE | MV_OPEN_NOFOLLOW);
     default:
-        return MV_OPEN_WRITE | MV_OPEN_PRIVATE | MV_OPEN_RANDOM | MV_OPEN_SEQUENTIAL;
+        return MV_OPEN_WRITE | MV_OPEN_PRIVATE | MV_OPEN_RANDOM | MV_OPEN_SEQUENTIAL |
+               MV_OPEN_NO_HANDLER;
     }
 }
 

@@ -95,27 +95,44 @@ static int sync_entry(mv_view *view, struct mv__span span, int fd, mv_error *err
     return 0;
 }
 
-/* Bytes that lie past the file's end were lost, whatever the kernel said. */
-static int check_length(const mv_view *view, struct mv__span span, int fd, mv_error *err)
+/* Stores the bytes of the span that lie past the file's end. */
+static int find_lost(const mv_view *view, struct mv__span span, int fd, struct mv__span *lost,
+                     uint64_t *length, mv_error *err)
 {
-    uint64_t length, size;
-    if (!view->source.is_file)
-        return 0;
-    int r = mv__source_length(&view->source, fd, &length, err);
+    uint64_t size;
+    int r = mv__source_length(&view->source, fd, length, err);
     if (r == 0)
         r = mv__view_live(view, &size, err); /* after the length: a shrink publishes first */
     if (r != 0)
         return r;
     uint64_t offset = view->geometry.offset;
     uint64_t end = span.offset + span.length < size ? span.offset + span.length : size;
-    uint64_t first = length > offset ? length - offset : 0;
+    uint64_t first = *length > offset ? *length - offset : 0;
     first = first > span.offset ? first : span.offset;
-    if (first >= end)
+    *lost = (struct mv__span){first, first < end ? end - first : 0};
+    return 0;
+}
+
+/* Bytes that lie past the file's end were lost, whatever the kernel said. What
+ * looks so may be a growth between the two looks: without one it is so. */
+static int check_length(mv_view *view, struct mv__span span, int fd, mv_error *err)
+{
+    struct mv__span lost = {0, 0};
+    uint64_t length = 0;
+    if (!view->source.is_file)
         return 0;
+    int r = find_lost(view, span, fd, &lost, &length, err);
+    if (r == 0 && lost.length > 0) {
+        pthread_mutex_lock(&view->shape_lock);
+        r = find_lost(view, span, fd, &lost, &length, err);
+        pthread_mutex_unlock(&view->shape_lock);
+    }
+    if (r != 0 || lost.length == 0)
+        return r;
     return mv__fail_at(
-        err, -MV_ETRUNCATED, (struct mv__place){first, end - first, first - span.offset}, "fstat",
-        "somebody has cut the file to %" PRIu64 " bytes; %" PRIu64 " of the range are lost", length,
-        end - first);
+        err, -MV_ETRUNCATED, (struct mv__place){lost.offset, lost.length, lost.offset - span.offset},
+        "fstat", "somebody has cut the file to %" PRIu64 " bytes; %" PRIu64 " of the range are lost",
+        length, lost.length);
 }
 
 /* Waits for the medium. The caller holds sync_lock, since the kernel tells a

@@ -10,6 +10,7 @@
 #ifndef MAPVIEW_SYS_H
 #define MAPVIEW_SYS_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -56,6 +57,7 @@ struct statfs;
     X(fdatasync,         (int fd), (fd)) \
     X(syncfs,            (int fd), (fd)) \
     X(sync_file_range,   (int fd, off_t offset, off_t n, unsigned flags), (fd, offset, n, flags)) \
+    X(sigaction,         (int signal, const struct sigaction *action, struct sigaction *old), (signal, action, old)) \
     X(getrlimit,         (unsigned resource, struct rlimit *limit), (resource, limit)) \
     X(allocate,          (size_t n), (n))
 
@@ -99,6 +101,16 @@ int mv__sys_filesystem(int fd, enum mv__fs *kind, uint64_t *free_bytes);
 /* mv__sys_mapped_path stores the path that the file mapped at address has now,
  * which follows renames. Returns 0, or -ENOENT when it cannot be known. */
 int mv__sys_mapped_path(const void *address, char *path, size_t n);
+
+/*
+ * The two that a signal handler calls, past the table. mv__sys_mask_for sets
+ * the signal mask that the kernel would have given a handler of that action in
+ * the interrupted context. mv__sys_end_process makes the signal, with its
+ * siginfo, end the process at the interrupted instruction as soon as the
+ * handler has returned.
+ */
+void mv__sys_mask_for(const struct sigaction *action, int signal, const void *context);
+void mv__sys_end_process(int signal, siginfo_t *info);
 
 /* mv__sys_thread returns the number of the calling thread, which the kernel
  * takes for its process. (The process's own number is that of its first

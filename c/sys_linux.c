@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 /* The one call of the table that is no system call: memory, set to zero. */
@@ -66,6 +67,37 @@ size_t mv__sys_page_size(void)
 pid_t mv__sys_thread(void)
 {
     return (pid_t)syscall(SYS_gettid); /* cannot fail; glibc has gettid since 2.30 */
+}
+
+#define KERNEL_MASK ((_NSIG - 1 + 7) / 8) /* bytes; libc's sigset_t is larger */
+
+void mv__sys_mask_for(const struct sigaction *action, int signal, const void *context)
+{
+    sigset_t mask;
+    unsigned char bits[KERNEL_MASK], more[KERNEL_MASK];
+    memcpy(bits, &((const ucontext_t *)context)->uc_sigmask, sizeof bits);
+    memcpy(more, &action->sa_mask, sizeof more);
+    for (size_t i = 0; i < sizeof bits; i++)
+        bits[i] |= more[i];
+    sigemptyset(&mask);
+    memcpy(&mask, bits, sizeof bits);
+    if (!(action->sa_flags & SA_NODEFER))
+        sigaddset(&mask, signal);
+    /* Not by libc, which never lets its own two signals be blocked: the
+     * interrupted thread may be one that libc does not know. */
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, (size_t)KERNEL_MASK);
+}
+
+void mv__sys_end_process(int signal, siginfo_t *info)
+{
+    struct sigaction deadly = {.sa_handler = SIG_DFL};
+    if (info->si_code <= 0 && getpid() == 1)
+        return; /* the first process of a container is not ended by what is sent to it */
+    sigaction(signal, &deadly, NULL);
+    /* An access would raise it again, unless its page came back meanwhile: so
+     * it is sent once more, as it was, to wait for the handler's return. */
+    if (syscall(SYS_rt_tgsigqueueinfo, getpid(), mv__sys_thread(), signal, info) != 0)
+        syscall(SYS_tgkill, getpid(), mv__sys_thread(), signal);
 }
 
 /* Copies the path of a line of /proc/self/maps that has address:

@@ -56,6 +56,7 @@ int mv__view_new(const struct mv__geometry *g, const mv_options *o, int fd, mv_v
     view->flags = o->flags;
     view->writable = o->flags & MV_OPEN_WRITE;
     view->shared = !(o->flags & MV_OPEN_PRIVATE);
+    view->guarded = !(o->flags & MV_OPEN_NO_HANDLER);
     view->page = mv__sys_page_size();
     view->length_asked = o->length;
     view->process = process;
@@ -77,16 +78,13 @@ int mv__view_free(mv_view *view)
     return (int)r;
 }
 
-int mv__view_live(const mv_view *view, uint64_t *size, mv_error *err)
+int mv__view_dead(const mv_view *view, mv_error *err)
 {
     if (mv__error_usable(err) < 0)
         return -EINVAL;
     if (!view)
         return mv__fail(err, -EINVAL, "view", "the view is NULL");
-    *size = atomic_load_explicit(&view->size, memory_order_acquire);
-    if (*size == MV__DETACHED)
-        return mv__fail(err, -EBADF, "view", "the view is detached");
-    return 0;
+    return mv__fail(err, -EBADF, "view", "the view is detached");
 }
 
 int mv__view_own(const mv_view *view, mv_error *err)

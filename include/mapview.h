@@ -10,9 +10,10 @@
  *
  * What mapview promises
  *
- *   - A fault under mv_read, mv_write, mv_probe or mv_prefault is a returned
- *     error that names the first bad byte and its cause. Through the raw
- *     pointer of mv_data a fault is what it always was: SIGBUS or SIGSEGV.
+ *   - A fault under mv_read, mv_write, mv_load, mv_store, mv_try, mv_probe or
+ *     mv_prefault is a returned error that names the first bad byte and its
+ *     cause. Through the raw pointer of mv_data, outside of mv_try, a fault is
+ *     what it always was: SIGBUS or SIGSEGV.
  *   - A successful mv_sync means that the bytes are on the medium. After a
  *     failed one the view fails for good: no later sync can claim success.
  *   - A view never moves. It grows inside address space reserved at open.
@@ -56,16 +57,24 @@
  *   Threads    Any call may run beside any other on the same view, mv_close
  *              excepted. mv_resize, mv_refresh, mv_protect and mv_detach take
  *              turns on one mutex. mv_read and mv_write take none.
- *              A copy of more than 8 aligned bytes is not atomic: what is
- *              written last and alone, say a length after its record, should
- *              be an atomic store through mv_data.
- *   Fork       In a child only mv_data, mv_size, mv_read, mv_write and
- *              mv_close work on a view that the parent opened; the rest return
- *              -ECHILD. A view that the child opens is like any other.
- *   Signals    No call is async-signal-safe, but mv_data and mv_size.
+ *              What is written last and alone, say a length after its
+ *              record, should be an mv_store, or an atomic store through
+ *              mv_data: a copy is not atomic.
+ *   Fork       In a child only mv_data, mv_size, mv_read, mv_write, mv_load,
+ *              mv_store, mv_try and mv_close work on a view that the parent
+ *              opened; the rest return -ECHILD. A view that the child opens is
+ *              like any other.
+ *   Signals    A thread that makes guarded accesses (mv_read, mv_write,
+ *              mv_load, mv_store, mv_try) must not block SIGBUS or SIGSEGV: at
+ *              a blocked fault the kernel ends the process. No call is
+ *              async-signal-safe but mv_data, mv_size and, on x86-64 and
+ *              64-bit ARM once mv_guard_install has returned, mv_read,
+ *              mv_write, mv_load and mv_store on a shared write view with err
+ *              NULL, and in a handler that has interrupted an mv_try, mv_try.
  *   Cancel     No call is a point at which a thread can be cancelled.
- *   Silence    The library never aborts, prints, starts a thread, installs a
- *              signal handler or reads the environment.
+ *   Silence    The library never aborts, prints, starts a thread or reads the
+ *              environment. It installs a signal handler at the first guarded
+ *              access (see mv_guard_install) and in no other call.
  *
  * Errors that every call may return: -EINVAL (a bad argument; the text says
  * which), -EBADF (the view is detached), -ECHILD (see Fork). The others stand
@@ -128,6 +137,7 @@ typedef struct mv_error {
 #define MV_OPEN_DEVICE ((uint64_t)1 << 7)     /* the file may be a device; length must be given */
 #define MV_OPEN_NOFOLLOW ((uint64_t)1 << 8)   /* -ELOOP if the last part of path is a symlink */
 #define MV_OPEN_SHARE_DESCRIPTION ((uint64_t)1 << 9) /* see mv_open_fd */
+#define MV_OPEN_NO_HANDLER ((uint64_t)1 << 10)       /* see mv_guard_install */
 
 /* An mv_options says what to show and how. MV_OPTIONS_INIT asks for a
  * read-only shared view of the whole file, and so does NULL. */
@@ -219,8 +229,8 @@ MV_API int mv_open_fd(int fd, const mv_options *options, mv_view **out, mv_error
  *
  * The memory is shared with children of fork and can grow up to reserve. With
  * MV_OPEN_PRIVATE a child gets a copy, and the view cannot grow. Of the other
- * flags only _WRITE (implied), _RANDOM and _SEQUENTIAL are allowed, of the
- * other options only reserve (not with MV_OPEN_PRIVATE).
+ * flags only _WRITE (implied), _RANDOM, _SEQUENTIAL and _NO_HANDLER are
+ * allowed, of the other options only reserve (not with MV_OPEN_PRIVATE).
  *
  * Errors: -ENOMEM, -EMFILE, -ENFILE, -EOVERFLOW, -EFBIG (over RLIMIT_FSIZE,
  * which the kernel applies to shared memory, too).
@@ -282,7 +292,8 @@ MV_API int64_t mv_read(mv_view *view, void *buf, uint64_t n, uint64_t off, mv_er
  * mv_write copies n bytes from buf into the view, starting at off. It never
  * grows the view: it returns how many bytes it copied, which is less than n
  * only where the view ends (0 from its end on), or a negative errno as
- * mv_read does. The bytes are durable after mv_sync.
+ * mv_read does. The bytes are durable after mv_sync. As with memcpy, buf must
+ * not overlap the bytes that it is written to; the same holds for mv_read.
  *
  * Errors: as mv_read, and
  *   -EACCES           the view is read-only, or made so by mv_protect
@@ -290,6 +301,89 @@ MV_API int64_t mv_read(mv_view *view, void *buf, uint64_t n, uint64_t off, mv_er
  *   -EFBIG            only a write past RLIMIT_FSIZE would find room
  */
 MV_API int64_t mv_write(mv_view *view, const void *buf, uint64_t n, uint64_t off, mv_error *err);
+
+/*
+ * mv_load and mv_store access one whole number of width bytes (1, 2, 4 or 8)
+ * in this machine's byte order, at once: no other thread or process ever sees
+ * or makes a part of it. mv_load acquires and stores the number in *value;
+ * mv_store releases. So what was written before an mv_store is seen by who has
+ * loaded what it stored. The number must be aligned: its place in the file,
+ * or in the memory, is a multiple of width.
+ *
+ * Returns 0 or a negative errno. Errors: as mv_read and mv_write, and
+ *   -EINVAL      the width, the alignment, a value that does not fit the width,
+ *                or a number that is not whole inside the view
+ *   -EAGAIN      the page comes and goes, and was gone at every attempt
+ *   -EOPNOTSUPP  a view with MV_OPEN_NO_HANDLER: the kernel copies by the byte
+ */
+MV_API int mv_load(mv_view *view, uint64_t off, uint32_t width, uint64_t *value, mv_error *err);
+MV_API int mv_store(mv_view *view, uint64_t off, uint32_t width, uint64_t value, mv_error *err);
+
+/*
+ * mv_try calls fn(arg), which may access the view through the pointer of
+ * mv_data, and returns what fn returns. When an access of fn's thread to the
+ * view faults, fn is over at that instruction, and mv_try returns the cause as
+ * a negative errno and fills err. (When fn itself returns, err is left alone:
+ * an err->code that was 0 before tells a negative result of fn from a fault.)
+ *
+ * fn is left as by longjmp, without its end: it should hold no lock and own no
+ * memory, stdio or other resource of which nobody outside of it knows; a
+ * local variable of its own that it changed is gone. Of a C++ fn no destructor
+ * runs. fn must not be left by longjmp, a C++ exception or the end of its
+ * thread, and must not switch to another stack or thread. It may call
+ * anything, mv_try on this or another view and every call on the view but
+ * mv_close included. A signal handler that interrupts fn and accesses the view
+ * needs an mv_try of its own: without one a fault may end it together with fn,
+ * and what it had blocked stays blocked.
+ *
+ * ThreadSanitizer never forgets a frame that was left so, and gives up after
+ * thousands: there fn, and what it calls, should be compiled with
+ * __attribute__((no_sanitize("thread"))).
+ *
+ * Errors: as mv_read and mv_write at the byte that fn accessed, and
+ *   -EAGAIN         nothing stops the byte any more: fn can be called again
+ *   -MV_ETRUNCATED  also a byte past the end of the view
+ *   -EOPNOTSUPP     a view with MV_OPEN_NO_HANDLER
+ *   -ENOMEM         no memory to note the call in; fn was not called
+ */
+MV_API int mv_try(mv_view *view, int (*fn)(void *arg), void *arg, mv_error *err);
+
+/*
+ * mv_guard_install installs, for the whole process and for good, the handler
+ * of SIGBUS and SIGSEGV that guarded accesses (mv_read, mv_write, mv_load,
+ * mv_store, mv_try) rely on. The first of them does it by itself: calling it
+ * before is for a program that wants to decide on the moment, or to install a
+ * handler of its own afterwards. Returns 0, also when it is installed already,
+ * or what sigaction(2) reports.
+ *
+ * The handler takes no fault but those of guarded accesses: inside of mv_read,
+ * mv_write, mv_load and mv_store, and at an address of the view inside of
+ * mv_try. All else is passed on to what was installed before, with the same
+ * siginfo and context, and the signal mask that it would have had; where that
+ * is SIG_DFL the process ends by the signal at the address of the fault, as it
+ * would have without mapview. It runs on the alternate stack of a thread that
+ * has one.
+ *
+ * A handler that is installed later sees every fault first. It must pass on
+ * what is not its own, with the siginfo and the context, to the handler that
+ * sigaction(2) gave it; else guarded accesses are not guarded any more, which
+ * mv_guard_status tells.
+ *
+ * With MV_OPEN_NO_HANDLER a view never needs the handler: mv_read and mv_write
+ * then let the kernel copy, which takes a system call each, and mv_load,
+ * mv_store and mv_try are -EOPNOTSUPP. Where sigaction is refused, mv_read and
+ * mv_write do so on any view.
+ *
+ * A plug-in that is linked with the static library must be linked with
+ * -z nodelete, so that dlclose leaves the handler where it is.
+ */
+MV_API int mv_guard_install(mv_error *err);
+
+/* mv_guard_status tells which handler SIGBUS and SIGSEGV have now. */
+#define MV_GUARD_NONE 0      /* not mapview's: it was never installed */
+#define MV_GUARD_INSTALLED 1 /* mapview's, for both */
+#define MV_GUARD_REPLACED 2  /* another one, since: guarded only if that passes faults on */
+MV_API int mv_guard_status(void);
 
 /* Kinds of access, for mv_probe, mv_prefault and mv_protect. */
 #define MV_READ 1U
@@ -462,7 +556,7 @@ MV_API int mv_stat(const mv_view *view, mv_info *info, mv_error *err);
 
 /* Capabilities, for mv_has. */
 #define MV_HAS_POPULATE 1U        /* mv_probe and mv_prefault work */
-#define MV_HAS_KERNEL_COPY 2U     /* mv_read and mv_write need one system call (else several) */
+#define MV_HAS_KERNEL_COPY 2U     /* a copy by the kernel needs one system call (else several) */
 #define MV_HAS_ALLOCATE 3U        /* growing allocates blocks that a later store finds there */
 #define MV_HAS_OWN_DESCRIPTION 4U /* nobody else can consume the errors of a sync; 0 without a view */
 #define MV_HAS_RESIZE 5U          /* mv_resize is for views like this; 0 without a view */

@@ -25,6 +25,14 @@ expect print_bytes \
     '00000000  41 20 76 69 65 77 20 69 73 20 70 6c 61 69 6e 20  |A view is plain |' \
     '00000010  6d 65 6d 6f 72 79 2e 0a                          |memory..|'
 
+expect survive \
+    'mv_read: byte 300000 is a' \
+    'mv_try:  all bytes add up to 38800000' \
+    'mv_read: the file ends at byte 5, before byte 300000: somebody has cut it' \
+    'mv_try:  over: the file ends before this byte: somebody has cut it' \
+    'mv_read: byte 300000 is a' \
+    'mv_try:  all bytes add up to 38800000'
+
 # A file of some pages that ends inside one, against od.
 head -c 10001 build/libmapview.a >"$scratch/file"
 build/examples/print_bytes "$scratch/file" | cut -c 11-58 | tr -d ' \n' >"$scratch/bytes"

@@ -9,6 +9,11 @@ cat >"$scratch/use.c" <<'END'
 #include <mapview.h>
 #include <mapview.h>
 
+static int byte(void *at)
+{
+    return *(unsigned char *)at;
+}
+
 int use(void);
 int use(void)
 {
@@ -17,9 +22,11 @@ int use(void)
     mv_info info = MV_INFO_INIT;
     mv_view *view = NULL;
 
-    options.flags = MV_OPEN_WRITE | MV_OPEN_CREATE;
+    options.flags = MV_OPEN_WRITE | MV_OPEN_CREATE | MV_OPEN_NO_HANDLER;
     if (mv_open("file", &options, &view, &error) < 0 || mv_stat(view, &info, &error) < 0)
         return -MV_ETRUNCATED;
+    if (mv_guard_status() == MV_GUARD_NONE || mv_try(view, byte, mv_data(view), &error) < 0)
+        return -1;
     return mv_close(view, &error);
 }
 END

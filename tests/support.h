@@ -23,6 +23,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -167,6 +168,10 @@ void in_child(void (*function)(void *), void *argument);
 /* as_nobody is in_child without any privilege; skips when not root. */
 void as_nobody(void (*function)(void *), void *argument);
 
+/* end_of_child runs function in a child of fork, where it should not come to
+ * its end, and returns how it ended, as waitpid tells: 0 if it did. */
+int end_of_child(void (*function)(void *), void *argument);
+
 /* mount_small mounts an empty tmpfs of that size at path, which it makes.
  * Only in a child: the mount is in its own name space and goes with it. */
 void mount_small(const char *path, size_t bytes);
@@ -182,6 +187,30 @@ bool under_sanitizer(void); /* of addresses or threads: both make mlock do nothi
 /* expect_faults(true) tells valgrind that what follows uses bad addresses on
  * purpose; expect_faults(false) ends that. */
 void expect_faults(bool on);
+
+/*
+ * A trap is some pages of TRAP_BYTE. The first access of the program itself to
+ * the second waits until another thread has called the function: something
+ * that happens in the midst of a copy. It does not catch the kernel, to which
+ * the page is a bad address until then.
+ */
+#define TRAP_BYTE 0xEE
+#define TRAP_PAGES 12
+struct trap {
+    unsigned char *bytes;
+    unsigned char *page; /* the second one */
+    void (*function)(void *);
+    void *argument;
+    int fd;
+    pthread_t thread;
+    atomic_bool over;
+    bool sprung;
+};
+
+/* trap_make skips the test where the kernel cannot do it. trap_free tells
+ * whether function was called. */
+void trap_make(struct trap *trap, void (*function)(void *), void *argument);
+bool trap_free(struct trap *trap);
 
 /* make_socket returns a socket, bound to path if that is not NULL. */
 int make_socket(const char *path);

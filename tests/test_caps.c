@@ -79,10 +79,11 @@ static void test_resize_as_promised(void **state)
  * the library has asked. */
 static void without_populate(void *argument)
 {
-    (void)argument;
+    const uint64_t *way = argument;
     unsigned char bytes[3 * LARGEST_PAGE];
+    uint64_t value;
     const char *path = make_file(scratch("file"), 4 * PAGE);
-    mv_view *view = open_view(path, MV_OPEN_WRITE);
+    mv_view *view = open_view(path, MV_OPEN_WRITE | *way);
     failing_reset();
     failing_arm(FAILING_madvise, 1, -EINVAL, true);
     SAME(mv_has(NULL, MV_HAS_POPULATE), 0);
@@ -99,6 +100,11 @@ static void without_populate(void *argument)
     AT(2 * PAGE, PAGE + 10, 2 * PAGE - 10);
     REFUSED(-MV_ETRUNCATED, mv_write(view, bytes, 3 * PAGE, 10, ERR));
     AT(2 * PAGE, PAGE + 10, 2 * PAGE - 10);
+    if (*way == 0) {
+        REFUSED(-MV_ETRUNCATED, mv_load(view, 2 * PAGE, 8, &value, ERR));
+        REFUSED(-MV_ETRUNCATED, mv_store(view, 2 * PAGE, 8, 0, ERR));
+        AT(2 * PAGE, 8, 0);
+    }
     close_view(view);
 }
 
@@ -117,7 +123,9 @@ static void answer_comes_late(void *argument)
 {
     (void)argument;
     char byte;
-    mv_view *view = open_memory(PAGE, 0);
+    mv_view *view;
+    mv_options o = with(MV_OPEN_NO_HANDLER);
+    WORKS(mv_anonymous(PAGE, &o, &view, ERR));
     failing_reset();
     failing_arm(FAILING_process_vm_readv, 1, -ENOMEM, false);
     SAME(mv_has(NULL, MV_HAS_KERNEL_COPY), 0);
@@ -133,7 +141,9 @@ static void answer_comes_late(void *argument)
 static void test_older_kernels(void **state)
 {
     (void)state;
-    in_child(without_populate, NULL);
+    uint64_t ways[] = {0, MV_OPEN_NO_HANDLER};
+    in_child(without_populate, &ways[0]);
+    in_child(without_populate, &ways[1]);
     in_child(without_memfd_flag, NULL);
     in_child(answer_comes_late, NULL);
 }

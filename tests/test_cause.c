@@ -126,16 +126,34 @@ static void test_first_bad_byte_far_away(void **state)
 
 /* ---- causes, one after the other ---- */
 
-/* Stands for a page that cannot be touched: neither copied nor populated. */
+/* Each of these is met by the guarded copy and by that of the kernel. */
+static const uint64_t ways[] = {0, MV_OPEN_NO_HANDLER};
+
+/* Stands for pages that cannot be touched: they are closed, and neither copied
+ * nor populated by the kernel. The first of its calls that is let through
+ * opens them again. */
 struct fault {
     long copy, populate;
     unsigned copies, populates; /* how many of the calls */
+    mv_view *view;
 };
+
+static void set_protection(const mv_view *view, int protection)
+{
+    CHECK(mprotect(view->base, view->geometry.mapped, protection) == 0);
+}
+
+static void open_pages(const mv_view *view)
+{
+    set_protection(view, view->writable ? PROT_READ | PROT_WRITE : PROT_READ);
+}
 
 static bool fail_copy(unsigned k, long *result, void *argument)
 {
     const struct fault *f = argument;
     *result = f->copy;
+    if (k > f->copies)
+        open_pages(f->view);
     return k <= f->copies;
 }
 
@@ -143,43 +161,66 @@ static bool fail_populate(unsigned k, long *result, void *argument)
 {
     const struct fault *f = argument;
     *result = f->populate;
+    if (k > f->populates)
+        open_pages(f->view);
     return k <= f->populates;
 }
 
-static void set_fault(struct fault *f)
+static void set_fault(mv_view *view, struct fault *f)
 {
+    f->view = view;
+    set_protection(view, PROT_NONE);
     failing_reset();
     failing_on(FAILING_process_vm_readv, fail_copy, f);
     failing_on(FAILING_process_vm_writev, fail_copy, f);
     failing_on(FAILING_madvise, fail_populate, f);
 }
 
-static struct fault page_fault = {-EFAULT, -EFAULT, UINT32_MAX, UINT32_MAX};
-
-static void test_device_error(void **state)
+static void in_every_way(void (*function)(uint64_t way))
 {
-    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        support_context = i ? "by the kernel" : "guarded";
+        function(ways[i]);
+        failing_reset();
+    }
+}
+
+static void end_fault(const mv_view *view)
+{
+    failing_reset();
+    open_pages(view);
+}
+
+static struct fault page_fault = {-EFAULT, -EFAULT, UINT32_MAX, UINT32_MAX, NULL};
+
+static void meet_device_error(uint64_t way)
+{
     char bytes[100];
-    mv_view *view = open_view(make_file(scratch("file"), 2 * PAGE), MV_OPEN_WRITE);
-    set_fault(&page_fault);
+    mv_view *view = open_view(make_file(scratch("file"), 2 * PAGE), MV_OPEN_WRITE | way);
+    set_fault(view, &page_fault);
     failing_arm(FAILING_pread, 1, -EIO, true);
     REFUSED(-EIO, mv_read(view, bytes, 100, PAGE, ERR));
     AT(PAGE, 100, 0);
     FAILED_OP("pread");
     REFUSED(-EIO, mv_probe(view, PAGE, 100, MV_READ, ERR));
     AT(PAGE, 0, 0);
-    failing_reset();
+    end_fault(view);
     SAME(WORKS(mv_read(view, bytes, 100, PAGE, ERR)), 100);
     close_view(view);
 }
 
-/* On tmpfs a hole can be read though it cannot be mapped. */
-static void test_read_past_the_mapping(void **state)
+static void test_device_error(void **state)
 {
     (void)state;
+    in_every_way(meet_device_error);
+}
+
+/* On tmpfs a hole can be read though it cannot be mapped. */
+static void read_past_the_mapping(uint64_t way)
+{
     unsigned char bytes[3 * LARGEST_PAGE];
-    mv_view *view = open_view(make_file(scratch_memory("file"), 4 * PAGE), 0);
-    set_fault(&page_fault);
+    mv_view *view = open_view(make_file(scratch_memory("file"), 4 * PAGE), way);
+    set_fault(view, &page_fault);
     SAME(WORKS(mv_read(view, bytes, 3 * PAGE, 10, ERR)), 3 * PAGE);
     CHECK(has_pattern(bytes, 3 * PAGE, 10));
     REFUSED(-ENOSPC, mv_probe(view, 5, 1, MV_READ, ERR));
@@ -187,22 +228,27 @@ static void test_read_past_the_mapping(void **state)
     close_view(view);
 }
 
-static void test_store_without_room(void **state)
+static void test_read_past_the_mapping(void **state)
 {
     (void)state;
+    in_every_way(read_past_the_mapping);
+}
+
+static void store_without_room(uint64_t way)
+{
     unsigned char bytes[3 * LARGEST_PAGE];
     const char *path = make_file(scratch("file"), 4 * PAGE);
-    mv_view *view = open_view(path, MV_OPEN_WRITE);
+    mv_view *view = open_view(path, MV_OPEN_WRITE | way);
     memset(bytes, 0xEE, sizeof bytes);
     static const int codes[] = {-ENOSPC, -EDQUOT, -EIO};
     for (size_t i = 0; i < 3; i++) {
-        set_fault(&page_fault);
+        set_fault(view, &page_fault);
         failing_arm(FAILING_fallocate, 1, codes[i], true);
         REFUSED(codes[i], mv_write(view, bytes, 10, 5, ERR));
         AT(5, 10, 0);
         FAILED_OP("fallocate");
         REFUSED(codes[i], mv_probe(view, 5, 10, MV_WRITE, ERR));
-        set_fault(&page_fault);
+        set_fault(view, &page_fault);
         failing_arm(FAILING_pwrite, 1, codes[i], true);
         REFUSED(codes[i], mv_write(view, bytes, 10, 5, ERR));
         AT(5, 10, 0);
@@ -210,7 +256,7 @@ static void test_store_without_room(void **state)
     }
     /* There are blocks, and the bytes reach the file past the mapping: exactly
      * those of the caller. */
-    set_fault(&page_fault);
+    set_fault(view, &page_fault);
     SAME(WORKS(mv_write(view, bytes, 2 * PAGE + 20, PAGE - 10, ERR)), 2 * PAGE + 20);
     read_file(path, bytes, 2 * PAGE + 20, PAGE - 10);
     for (size_t i = 0; i < 2 * PAGE + 20; i++)
@@ -220,37 +266,47 @@ static void test_store_without_room(void **state)
     close_view(view);
 }
 
-static void test_no_memory_for_a_copy(void **state)
+static void test_store_without_room(void **state)
 {
     (void)state;
-    mv_view *view = open_view(make_file(scratch("file"), PAGE), MV_OPEN_WRITE | MV_OPEN_PRIVATE);
-    set_fault(&page_fault);
+    in_every_way(store_without_room);
+}
+
+static void meet_no_memory(uint64_t way)
+{
+    mv_view *view = open_view(make_file(scratch("file"), PAGE), MV_OPEN_WRITE | MV_OPEN_PRIVATE | way);
+    set_fault(view, &page_fault);
     REFUSED(-ENOMEM, mv_write(view, "x", 1, 7, ERR));
     AT(7, 1, 0);
-    failing_reset();
+    end_fault(view);
     check_usable(view);
     close_view(view);
 
-    mv_options o = with(MV_OPEN_PRIVATE);
+    mv_options o = with(MV_OPEN_PRIVATE | way);
     WORKS(mv_anonymous(PAGE, &o, &view, ERR));
-    set_fault(&page_fault);
+    set_fault(view, &page_fault);
     REFUSED(-ENOMEM, mv_write(view, "x", 1, 7, ERR));
     AT(7, 1, 0);
     close_view(view);
 }
 
-static void test_codes_of_the_kernel(void **state)
+static void test_no_memory_for_a_copy(void **state)
 {
     (void)state;
+    in_every_way(meet_no_memory);
+}
+
+static void meet_codes_of_the_kernel(uint64_t way)
+{
     static const struct {
         long populate;
         int code;
     } cases[] = {{-EINVAL, -EACCES}, {-EHWPOISON, -EIO}, {-ENOMEM, -ENOMEM}, {-EPERM, -EPERM}};
     char byte;
-    mv_view *view = open_view(make_file(scratch("file"), PAGE), 0);
+    mv_view *view = open_view(make_file(scratch("file"), PAGE), way);
     for (size_t i = 0; i < 4; i++) {
-        struct fault f = {-EFAULT, cases[i].populate, UINT32_MAX, UINT32_MAX};
-        set_fault(&f);
+        struct fault f = {-EFAULT, cases[i].populate, UINT32_MAX, UINT32_MAX, NULL};
+        set_fault(view, &f);
         REFUSED(cases[i].code, mv_read(view, &byte, 1, 7, ERR));
         AT(7, 1, 0);
         REFUSED(cases[i].code, mv_probe(view, 7, 1, MV_READ, ERR));
@@ -258,26 +314,37 @@ static void test_codes_of_the_kernel(void **state)
     close_view(view);
 }
 
-/* What has passed by the second look is no error, and what was interrupted is
- * done again. */
-static void test_transient(void **state)
+static void test_codes_of_the_kernel(void **state)
 {
     (void)state;
+    in_every_way(meet_codes_of_the_kernel);
+}
+
+/* What has passed by the second look is no error, and what was interrupted is
+ * done again. */
+static void meet_what_passes(uint64_t way)
+{
     char bytes[10];
-    mv_view *view = open_view(make_file(scratch("file"), PAGE), MV_OPEN_WRITE);
-    struct fault once = {-EFAULT, -EFAULT, 1, 0};
-    struct fault interrupted = {-EFAULT, -EINTR, 1, 3}, busy = {-EFAULT, -EAGAIN, 1, 3};
+    mv_view *view = open_view(make_file(scratch("file"), PAGE), MV_OPEN_WRITE | way);
+    struct fault once = {-EFAULT, -EFAULT, 1, 0, NULL};
+    struct fault interrupted = {-EFAULT, -EINTR, 1, 3, NULL}, busy = {-EFAULT, -EAGAIN, 1, 3, NULL};
     struct fault *const all[] = {&once, &interrupted, &busy};
     for (size_t i = 0; i < 3; i++) {
-        set_fault(all[i]);
+        set_fault(view, all[i]);
         SAME(WORKS(mv_write(view, "0123456789", 10, 5, ERR)), 10);
-        set_fault(all[i]);
+        set_fault(view, all[i]);
         SAME(WORKS(mv_read(view, bytes, 10, 5, ERR)), 10);
         CHECK(memcmp(bytes, "0123456789", 10) == 0);
-        set_fault(all[i]);
+        set_fault(view, all[i]);
         WORKS(mv_probe(view, 0, MV_TO_END, MV_WRITE, ERR));
     }
     close_view(view);
+}
+
+static void test_transient(void **state)
+{
+    (void)state;
+    in_every_way(meet_what_passes);
 }
 
 /* A detach explains every fault. */
@@ -289,19 +356,19 @@ static bool detach_beside(unsigned k, long *result, void *argument)
     return true;
 }
 
-static void test_detach_explains(void **state)
+static void detach_in_the_middle(uint64_t way)
 {
-    (void)state;
     static const uint64_t flags[] = {0, MV_OPEN_WRITE, MV_OPEN_WRITE | MV_OPEN_PRIVATE};
     char byte = 0;
     for (size_t i = 0; i < 3; i++) {
-        mv_view *view = open_view(make_file(scratch("file"), PAGE), flags[i]);
+        mv_view *view = open_view(make_file(scratch("file"), PAGE), flags[i] | way);
         failing_reset();
+        set_protection(view, PROT_NONE);
         failing_on(FAILING_process_vm_readv, detach_beside, view);
         failing_on(FAILING_process_vm_writev, detach_beside, view);
         REFUSED(-EBADF, flags[i] ? mv_write(view, &byte, 1, 0, ERR) : mv_read(view, &byte, 1, 0, ERR));
         close_view(view);
-        view = open_view(scratch("file"), flags[i]);
+        view = open_view(scratch("file"), flags[i] | way);
         failing_reset();
         failing_on(FAILING_madvise, detach_beside, view);
         REFUSED(-EBADF, mv_probe(view, 0, 1, MV_READ, ERR));
@@ -309,7 +376,14 @@ static void test_detach_explains(void **state)
     }
 }
 
-/* A shrink that runs beside is no error but the end. */
+static void test_detach_explains(void **state)
+{
+    (void)state;
+    in_every_way(detach_in_the_middle);
+}
+
+/* A shrink that runs beside is no error but the end. (In test_copy_faults one
+ * comes in the middle of a guarded copy.) */
 static bool shrink_beside(unsigned k, long *result, void *argument)
 {
     if (k == 1)
@@ -325,7 +399,8 @@ static void test_shrink_beside(void **state)
     static const uint64_t starts[] = {0, 100, 4096 + 4};
     for (size_t i = 0; i < 3; i++)
         for (int writing = 0; writing < 2; writing++) {
-            mv_view *view = open_view(make_file(scratch("file"), 4 * PAGE), MV_OPEN_WRITE);
+            mv_view *view =
+                open_view(make_file(scratch("file"), 4 * PAGE), MV_OPEN_WRITE | MV_OPEN_NO_HANDLER);
             uint64_t off = i == 2 ? PAGE + 4 : starts[i];
             failing_reset();
             failing_on(writing ? FAILING_process_vm_writev : FAILING_process_vm_readv, shrink_beside,
@@ -341,13 +416,8 @@ static void test_shrink_beside(void **state)
 
 /* ---- causes that come and go ---- */
 
-/* The page is closed at the first two copies and open at every look: in the
- * end the copy is made, and nobody blames the caller's buffer. */
-static void set_protection(mv_view *view, int protection)
-{
-    CHECK(mprotect(view->base, view->geometry.mapped, protection) == 0);
-}
-
+/* The page is closed at the first copies, guarded or not, and open at every
+ * look: in the end the copy is made, and nobody blames the caller's buffer. */
 static bool close_page(unsigned k, long *result, void *argument)
 {
     (void)result;
@@ -364,13 +434,13 @@ static bool open_page(unsigned k, long *result, void *argument)
     return false;
 }
 
-static void test_protection_that_comes_and_goes(void **state)
+static void meet_changing_protection(uint64_t way)
 {
-    (void)state;
     char bytes[10];
-    mv_view *view = open_view(make_file(scratch("file"), PAGE), MV_OPEN_WRITE);
+    mv_view *view = open_view(make_file(scratch("file"), PAGE), MV_OPEN_WRITE | way);
     for (int writing = 0; writing < 2; writing++) {
         failing_reset();
+        set_protection(view, PROT_NONE);
         failing_on(FAILING_process_vm_readv, close_page, view);
         failing_on(FAILING_process_vm_writev, close_page, view);
         failing_on(FAILING_madvise, open_page, view);
@@ -380,8 +450,13 @@ static void test_protection_that_comes_and_goes(void **state)
              10);
         CHECK(writing || has_pattern(bytes, 10, 5));
     }
-    failing_reset();
     close_view(view);
+}
+
+static void test_protection_that_comes_and_goes(void **state)
+{
+    (void)state;
+    in_every_way(meet_changing_protection);
 }
 
 /* Somebody cuts the file before every copy and look of the library, and makes
@@ -417,6 +492,8 @@ static void use_while_flapping(const char *path, uint64_t flags, int what)
     mv_view *view = open_view(make_file(path, PAGE), flags);
     void *argument = (void *)(uintptr_t)path;
     failing_reset();
+    if (!(flags & MV_OPEN_NO_HANDLER))
+        cut_file(path, 0); /* for the guarded copy */
     failing_on(FAILING_process_vm_readv, cut_it, argument);
     failing_on(FAILING_process_vm_writev, cut_it, argument);
     failing_on(FAILING_madvise, cut_it, argument);
@@ -433,15 +510,20 @@ static void use_while_flapping(const char *path, uint64_t flags, int what)
     close_view(view);
 }
 
-static void test_length_that_comes_and_goes(void **state)
+static void meet_changing_length(uint64_t way)
 {
-    (void)state;
     static const uint64_t flags[] = {0, MV_OPEN_WRITE, MV_OPEN_WRITE | MV_OPEN_PRIVATE};
     for (size_t i = 0; i < 3; i++)
         for (int what = 0; what < (flags[i] ? 4 : 2); what++) {
-            use_while_flapping(scratch("file"), flags[i], what);
-            use_while_flapping(scratch_memory("file"), flags[i], what);
+            use_while_flapping(scratch("file"), flags[i] | way, what);
+            use_while_flapping(scratch_memory("file"), flags[i] | way, what);
         }
+}
+
+static void test_length_that_comes_and_goes(void **state)
+{
+    (void)state;
+    in_every_way(meet_changing_length);
 }
 
 int main(void)

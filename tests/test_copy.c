@@ -1,4 +1,4 @@
-/* test_copy.c: mv_read and mv_write, by either way of the kernel. */
+/* test_copy.c: mv_read and mv_write, guarded and by either way of the kernel. */
 #include "support.h"
 
 #include <stdlib.h>
@@ -21,37 +21,59 @@ static void refuse_kernel_copy(long code)
     failing_on(FAILING_process_vm_writev, refuse_call, &refusal);
 }
 
-/* Runs function in a child, once for each way to copy: the kernel's call, and
- * a pipe, when that call is not permitted or not there. */
-static void (*way_function)(void);
+/* The ways to copy. What a guarded copy leaves after a fault goes the kernel's
+ * way, too: by its call or, where that is not permitted or not there, a pipe. */
+static const struct way {
+    const char *name;
+    uint64_t flags; /* of every view */
+    long refusal;   /* of the kernel's call */
+} ways[] = {
+    {"guarded", 0, 0},
+    {"guarded, then through a pipe", 0, -EPERM},
+    {"by the kernel", MV_OPEN_NO_HANDLER, 0},
+    {"through a pipe", MV_OPEN_NO_HANDLER, -EPERM},
+    {"through a pipe on an old kernel", MV_OPEN_NO_HANDLER, -ENOSYS},
+};
 
-static void with_one_way(void *argument)
+struct errand {
+    const struct way *way;
+    void (*function)(const struct way *way);
+    bool faults; /* it will meet some */
+};
+
+static void go_one_way(void *argument)
 {
-    long code = *(long *)argument;
-    if (code < 0)
-        refuse_kernel_copy(code);
-    way_function();
-    SAME(failing_count(FAILING_pipe2) > 0, code < 0);
+    const struct errand *errand = argument;
+    const struct way *way = errand->way;
+    bool by_kernel = errand->faults || (way->flags & MV_OPEN_NO_HANDLER);
+    support_context = way->name;
+    if (way->refusal)
+        refuse_kernel_copy(way->refusal);
+    errand->function(way);
+    SAME(failing_count(FAILING_process_vm_readv) + failing_count(FAILING_process_vm_writev) > 0,
+         by_kernel);
+    SAME(failing_count(FAILING_pipe2) > 0, by_kernel && way->refusal);
 }
 
-static void with_every_way(void (*function)(void))
+/* Runs function in children: the library remembers a refusal. */
+static void in_every_way(void (*function)(const struct way *way), bool faults)
 {
-    long codes[] = {0, -EPERM, -ENOSYS};
-    way_function = function;
-    for (size_t i = 0; i < 3; i++)
-        in_child(with_one_way, &codes[i]);
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        struct errand errand = {&ways[i], function, faults};
+        in_child(go_one_way, &errand);
+    }
 }
 
 /* ---- success ---- */
 
-static void copy_everything(void)
+static void copy_everything(const struct way *way)
 {
     const char *path = make_file(scratch("file"), 5 * PAGE + 7);
     static const uint64_t flags[] = {0, MV_OPEN_WRITE, MV_OPEN_PRIVATE,
                                      MV_OPEN_WRITE | MV_OPEN_PRIVATE};
     unsigned char bytes[6 * LARGEST_PAGE];
     for (size_t i = 0; i < 4; i++) {
-        mv_options o = with(flags[i]);
+        mv_options o = with(flags[i] | way->flags);
         o.offset = 13;
         mv_view *view = open_with(path, &o);
         uint64_t size = 5 * PAGE - 6;
@@ -71,10 +93,10 @@ static void copy_everything(void)
 static void test_read(void **state)
 {
     (void)state;
-    with_every_way(copy_everything);
+    in_every_way(copy_everything, false);
 }
 
-static void write_everywhere(void)
+static void write_everywhere(const struct way *way)
 {
     const char *path = scratch("file");
     unsigned char bytes[2 * LARGEST_PAGE], seen[2 * LARGEST_PAGE + 2];
@@ -83,7 +105,7 @@ static void write_everywhere(void)
     const uint64_t offsets[] = {1, PAGE - 1, PAGE, PAGE + 100};
     for (size_t i = 0; i < 6; i++)
         for (size_t k = 0; k < 4; k++) {
-            mv_view *view = open_view(make_file(path, 4 * PAGE), MV_OPEN_WRITE);
+            mv_view *view = open_view(make_file(path, 4 * PAGE), MV_OPEN_WRITE | way->flags);
             SAME(WORKS(mv_write(view, bytes, sizes[i], offsets[k], ERR)), sizes[i]);
             read_file(path, seen, sizes[i] + 2, offsets[k] - 1);
             CHECK(memcmp(seen + 1, bytes, sizes[i]) == 0);
@@ -96,14 +118,14 @@ static void write_everywhere(void)
 static void test_write(void **state)
 {
     (void)state;
-    with_every_way(write_everywhere);
+    in_every_way(write_everywhere, false);
 }
 
-static void come_back_short(void)
+static void come_back_short(const struct way *way)
 {
     const char *path = make_file(scratch("file"), PAGE + 100);
     unsigned char bytes[200];
-    mv_options o = with(MV_OPEN_WRITE);
+    mv_options o = with(MV_OPEN_WRITE | way->flags);
     o.reserve = 10 * PAGE;
     mv_view *view = open_with(path, &o);
     memset(bytes, 0xEE, sizeof bytes);
@@ -118,6 +140,15 @@ static void come_back_short(void)
         SAME(WORKS(mv_write(view, bytes, 1, past[i], ERR)), 0);
         SAME(WORKS(mv_read(view, NULL, 1, past[i], ERR)), 0);
     }
+    /* By one byte too long, and by more. */
+    unsigned char *end = (unsigned char *)mv_data(view) + PAGE + 100;
+    for (uint64_t more = 1; more < 50; more++) {
+        memset(bytes, 0xEE, sizeof bytes);
+        SAME(WORKS(mv_read(view, bytes, 40 + more, PAGE + 60, ERR)), 40);
+        SAME(bytes[40], 0xEE);
+        SAME(WORKS(mv_write(view, bytes, 40 + more, PAGE + 60, ERR)), 40);
+        SAME(*end, 0);
+    }
     SAME(file_length(path), PAGE + 100); /* it never grows */
     SAME(WORKS(mv_read(view, NULL, 0, 0, ERR)), 0);
     SAME(WORKS(mv_write(view, NULL, 0, 0, ERR)), 0);
@@ -127,7 +158,7 @@ static void come_back_short(void)
 static void test_short(void **state)
 {
     (void)state;
-    with_every_way(come_back_short);
+    in_every_way(come_back_short, false);
 }
 
 static void test_large(void **state)
@@ -169,16 +200,58 @@ static void test_refused(void **state)
     CHECK(file_has_pattern(path, 0, PAGE));
 }
 
+static unsigned char foreign[10] = "foreign";
+
+/* The size of a detached view is no bound: not even an offset that leads to
+ * memory that is there may be accessed. */
+static void test_detached(void **state)
+{
+    (void)state;
+    static const uint64_t flags[] = {0, MV_OPEN_NO_HANDLER};
+    for (size_t i = 0; i < 2; i++) {
+        char bytes[10] = "bytes";
+        mv_view *view = open_view(make_file(scratch("file"), PAGE), MV_OPEN_WRITE | flags[i]);
+        SAME(WORKS(mv_write(view, bytes, 5, 0, ERR)), 5);
+        const uint64_t offsets[] = {0, PAGE, (uintptr_t)foreign - (uintptr_t)mv_data(view)};
+        WORKS(mv_detach(view, ERR));
+        for (size_t k = 0; k < 3; k++) {
+            REFUSED(-EBADF, mv_read(view, bytes, 5, offsets[k], ERR));
+            REFUSED(-EBADF, mv_write(view, bytes, 5, offsets[k], ERR));
+            REFUSED(-EBADF, mv_read(view, bytes, 0, offsets[k], ERR));
+        }
+        CHECK(strcmp(bytes, "bytes") == 0 && memcmp(foreign, "foreign", 8) == 0);
+        close_view(view);
+    }
+}
+
+/* An mv_error that is too small, on a view that has been used and on one that
+ * has not: nothing is copied. */
+static void test_small_error(void **state)
+{
+    (void)state;
+    char bytes[10] = "bytes";
+    mv_error small = MV_ERROR_INIT;
+    mv_view *view = open_memory(PAGE, 0);
+    small.size--;
+    for (int i = 0; i < 2; i++) {
+        SAME(mv_read(view, bytes, 5, 0, &small), -EINVAL);
+        SAME(mv_write(view, bytes, 5, 0, &small), -EINVAL);
+        CHECK(strcmp(bytes, "bytes") == 0 && has_zeros(mv_data(view), PAGE));
+        SAME(WORKS(mv_read(view, bytes + 9, 1, 0, ERR)), 1);
+    }
+    close_view(view);
+}
+
 /* ---- the caller's buffer ---- */
 
-static void use_bad_buffers(void)
+static void use_bad_buffers(const struct way *way)
 {
     const char *path = make_file(scratch("file"), 4 * PAGE);
     unsigned char *buf =
         mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(buf != MAP_FAILED);
     CHECK(mprotect(buf + 2 * PAGE, PAGE, PROT_NONE) == 0);
-    mv_view *view = open_view(path, MV_OPEN_WRITE);
+    mv_view *view = open_view(path, MV_OPEN_WRITE | way->flags);
     expect_faults(true);
     REFUSED(-EFAULT, mv_read(view, (void *)16, 10, 5, ERR));
     AT(5, 10, 0);
@@ -207,16 +280,16 @@ static void use_bad_buffers(void)
 static void test_bad_buffers(void **state)
 {
     (void)state;
-    with_every_way(use_bad_buffers);
+    in_every_way(use_bad_buffers, true);
 }
 
 /* Here the bad page begins in the middle of a page of the view. */
-static void use_buffers_across(void)
+static void use_buffers_across(const struct way *way)
 {
     unsigned char *buf =
         mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(buf != MAP_FAILED && mprotect(buf + PAGE, PAGE, PROT_NONE) == 0);
-    mv_view *view = open_view(make_file(scratch("file"), 4 * PAGE), MV_OPEN_WRITE);
+    mv_view *view = open_view(make_file(scratch("file"), 4 * PAGE), MV_OPEN_WRITE | way->flags);
     alarm(5); /* a copy that gets nowhere must end */
     expect_faults(true);
     for (int writing = 0; writing < 2; writing++) {
@@ -241,7 +314,7 @@ static void use_buffers_across(void)
 static void test_buffers_across(void **state)
 {
     (void)state;
-    with_every_way(use_buffers_across);
+    in_every_way(use_buffers_across, true);
 }
 
 /* Both sides are bad: what is said is of the view. */
@@ -276,11 +349,11 @@ static void test_view_to_view(void **state)
 /* ---- faults in the view ---- */
 
 /* The count is exact, and the cause is right, wherever the fault is. */
-static void meet_a_cut(void)
+static void meet_a_cut(const struct way *way)
 {
     unsigned char bytes[6 * LARGEST_PAGE];
     const char *path = make_file(scratch("file"), 6 * PAGE);
-    mv_options o = with(MV_OPEN_WRITE);
+    mv_options o = with(MV_OPEN_WRITE | way->flags);
     o.offset = 100;
     mv_view *view = open_with(path, &o);
     cut_file(path, 3 * PAGE + 50);
@@ -304,13 +377,13 @@ static void meet_a_cut(void)
 static void test_cut(void **state)
 {
     (void)state;
-    with_every_way(meet_a_cut);
+    in_every_way(meet_a_cut, true);
 }
 
-static void meet_protection(void)
+static void meet_protection(const struct way *way)
 {
     unsigned char bytes[3 * LARGEST_PAGE];
-    mv_view *view = open_view(make_file(scratch("file"), 5 * PAGE), MV_OPEN_WRITE);
+    mv_view *view = open_view(make_file(scratch("file"), 5 * PAGE), MV_OPEN_WRITE | way->flags);
     WORKS(mv_protect(view, 2 * PAGE, PAGE, 0, ERR));
     REFUSED(-EACCES, mv_read(view, bytes, 3 * PAGE, PAGE + 10, ERR));
     AT(2 * PAGE, 2 * PAGE + 10, PAGE - 10);
@@ -330,19 +403,19 @@ static void meet_protection(void)
 static void test_protection(void **state)
 {
     (void)state;
-    with_every_way(meet_protection);
+    in_every_way(meet_protection, true);
 }
 
 /* On a full disk a hole has no room for a store, and on tmpfs it has none for
  * a load either: then its bytes come from the file. */
-static void meet_a_full_disk(void)
+static void meet_a_full_disk(const struct way *way)
 {
     char path[600], other[600];
     unsigned char bytes[3 * LARGEST_PAGE];
     mount_small(scratch("small"), 32 * PAGE);
     snprintf(path, sizeof path, "%s", scratch("small/file"));
     snprintf(other, sizeof other, "%s", scratch("small/other"));
-    mv_view *view = open_view(make_sparse(path, 16 * PAGE), MV_OPEN_WRITE);
+    mv_view *view = open_view(make_sparse(path, 16 * PAGE), MV_OPEN_WRITE | way->flags);
     SAME(WORKS(mv_write(view, "first", 5, 0, ERR)), 5);
     int fd = open_file(other, O_RDWR | O_CREAT);
     memset(bytes, 1, sizeof bytes);
@@ -367,16 +440,24 @@ static void meet_a_full_disk(void)
 static void test_full_disk(void **state)
 {
     (void)state;
-    with_every_way(meet_a_full_disk);
+    in_every_way(meet_a_full_disk, true);
 }
 
-/* ---- the two ways ---- */
+/* ---- by the kernel ---- */
+
+static mv_view *open_without_handler(void)
+{
+    mv_view *view;
+    mv_options o = with(MV_OPEN_NO_HANDLER);
+    WORKS(mv_anonymous(100, &o, &view, ERR));
+    return view;
+}
 
 /* One refusal is enough: afterwards the call is not made any more. */
 static void count_refusals(void *argument)
 {
     char bytes[10];
-    mv_view *view = open_memory(100, 0);
+    mv_view *view = open_without_handler();
     SAME(mv_has(NULL, MV_HAS_KERNEL_COPY), 1);
     refuse_kernel_copy(*(long *)argument);
     SAME(WORKS(mv_read(view, bytes, 10, 0, ERR)), 10);
@@ -416,7 +497,7 @@ static bool half_then_refuse(unsigned k, long *result, void *argument)
 static void refuse_in_the_middle(void *argument)
 {
     (void)argument;
-    mv_view *view = open_memory(100, 0);
+    mv_view *view = open_without_handler();
     failing_reset();
     failing_on(FAILING_process_vm_writev, half_then_refuse, view);
     SAME(WORKS(mv_write(view, "0123456789", 10, 0, ERR)), 10);
@@ -445,7 +526,7 @@ static void test_piecemeal(void **state)
 {
     (void)state;
     char bytes[60];
-    mv_view *view = open_memory(100, 0);
+    mv_view *view = open_without_handler();
     memset(bytes, 'x', sizeof bytes);
     failing_reset();
     failing_on(FAILING_process_vm_writev, copy_one_byte, view);
@@ -463,6 +544,8 @@ int main(void)
         TEST(test_short),
         TEST(test_large),
         TEST(test_refused),
+        TEST(test_detached),
+        TEST(test_small_error),
         TEST(test_bad_buffers),
         TEST(test_buffers_across),
         TEST(test_bad_buffer_and_bad_view),

@@ -30,9 +30,27 @@ static void refuse_all(mv_view *view)
 
 struct shown {
     mv_view *view;
+    uint64_t flags;
     void *data;
     uint64_t size;
 };
+
+static int first_byte(void *argument)
+{
+    return *(volatile unsigned char *)mv_data(argument);
+}
+
+static void use_guarded(mv_view *view)
+{
+    uint64_t value = 0;
+    unsigned char byte;
+    SAME(WORKS(mv_read(view, &byte, 1, 0, ERR)), 1);
+    WORKS(mv_load(view, 0, 1, &value, ERR));
+    CHECK(byte == pattern(0) && value == pattern(0));
+    SAME(WORKS(mv_try(view, first_byte, view, ERR)), pattern(0));
+    if (view->writable)
+        WORKS(mv_store(view, 0, 1, value, ERR));
+}
 
 static void use_parents_view(void *argument)
 {
@@ -48,6 +66,12 @@ static void use_parents_view(void *argument)
         REFUSED(-EACCES, mv_write(parent->view, "child", 5, 10, ERR));
     refuse_all(parent->view);
     failing_reset();
+    if (parent->flags & MV_OPEN_NO_HANDLER)
+        SAME(WORKS(mv_read(parent->view, bytes, 1, 0, ERR)), 1);
+    else
+        use_guarded(parent->view);
+    /* Guarded, or by the kernel, as in the parent. */
+    SAME(failing_count(FAILING_process_vm_readv) > 0, (parent->flags & MV_OPEN_NO_HANDLER) != 0);
     close_view(parent->view);
     SAME(failing_count(FAILING_munmap), 1);
 }
@@ -56,11 +80,11 @@ static void check_kind(uint64_t flags)
 {
     const char *path = make_file(scratch("file"), 3 * PAGE);
     mv_view *view = open_view(path, flags);
-    struct shown parent = {view, mv_data(view), mv_size(view)};
+    struct shown parent = {view, flags, mv_data(view), mv_size(view)};
     in_child(use_parents_view, &parent);
     /* The child's close and its writes: what of it the parent sees. */
     SAME(mv_size(view), 3 * PAGE);
-    SAME(memcmp((char *)mv_data(view) + 10, "child", 5) == 0, flags == MV_OPEN_WRITE);
+    SAME(memcmp((char *)mv_data(view) + 10, "child", 5) == 0, view->shared && view->writable);
     WORKS(mv_refresh(view, ERR));
     if (view->shared)
         WORKS(mv_sync(view, 0, MV_TO_END, MV_SYNC_FULL, ERR));
@@ -70,10 +94,13 @@ static void check_kind(uint64_t flags)
 static void test_what_works(void **state)
 {
     (void)state;
-    check_kind(0);
-    check_kind(MV_OPEN_WRITE);
-    check_kind(MV_OPEN_PRIVATE);
-    check_kind(MV_OPEN_WRITE | MV_OPEN_PRIVATE);
+    static const uint64_t ways[] = {0, MV_OPEN_NO_HANDLER};
+    for (size_t i = 0; i < 2; i++) {
+        check_kind(ways[i]);
+        check_kind(MV_OPEN_WRITE | ways[i]);
+        check_kind(MV_OPEN_PRIVATE | ways[i]);
+        check_kind(MV_OPEN_WRITE | MV_OPEN_PRIVATE | ways[i]);
+    }
 }
 
 static void use_parents_memory(void *argument)
@@ -105,13 +132,27 @@ static void test_memory(void **state)
 }
 
 /* A cut file is an error in the child, too, with its reason. */
+__attribute__((no_sanitize("thread"))) static int byte_that_is_cut(void *argument)
+{
+    return *((volatile unsigned char *)mv_data(argument) + 2 * PAGE);
+}
+
 static void read_cut_file(void *argument)
 {
     mv_view *const *views = argument;
     char byte;
-    for (int i = 0; i < 2; i++) {
+    uint64_t value;
+    for (int i = 0; i < 4; i++) {
         REFUSED(-MV_ETRUNCATED, mv_read(views[i], &byte, 1, 2 * PAGE, ERR));
         AT(2 * PAGE, 1, 0);
+        if (i < 2) {
+            REFUSED(-MV_ETRUNCATED, mv_load(views[i], 2 * PAGE, 8, &value, ERR));
+            AT(2 * PAGE, 8, 0);
+            expect_faults(true);
+            REFUSED(-MV_ETRUNCATED, mv_try(views[i], byte_that_is_cut, views[i], ERR));
+            expect_faults(false);
+            AT(2 * PAGE, 0, 0);
+        }
         close_view(views[i]);
     }
 }
@@ -120,11 +161,13 @@ static void test_cut_file(void **state)
 {
     (void)state;
     const char *path = make_file(scratch("file"), 3 * PAGE);
-    mv_view *views[2] = {open_view(path, MV_OPEN_WRITE), open_view(path, 0)};
+    mv_view *views[4] = {open_view(path, MV_OPEN_WRITE), open_view(path, 0),
+                         open_view(path, MV_OPEN_WRITE | MV_OPEN_NO_HANDLER),
+                         open_view(path, MV_OPEN_NO_HANDLER)};
     cut_file(path, PAGE);
     in_child(read_cut_file, views);
-    close_view(views[0]);
-    close_view(views[1]);
+    for (int i = 0; i < 4; i++)
+        close_view(views[i]);
 }
 
 static void close_detached(void *argument)

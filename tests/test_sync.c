@@ -482,6 +482,32 @@ static void test_shrink_beside(void **state)
     }
 }
 
+static mv_view *reshaped;
+static long (*real_fstat)(int fd, struct stat *st);
+
+/* The first look at the file comes between a shrink and a growth. */
+static long look_in_between(int fd, struct stat *st)
+{
+    mv__sys.fstat = real_fstat;
+    CHECK(mv_resize(reshaped, PAGE, NULL) == 0);
+    long r = real_fstat(fd, st);
+    CHECK(mv_resize(reshaped, 4 * PAGE, NULL) == 0);
+    return r;
+}
+
+static void test_shrink_and_growth_beside(void **state)
+{
+    (void)state;
+    mv_options o = with(MV_OPEN_WRITE);
+    o.reserve = 4 * PAGE;
+    reshaped = open_with(make_file(scratch("file"), 4 * PAGE), &o);
+    real_fstat = mv__sys.fstat;
+    mv__sys.fstat = look_in_between;
+    WORKS(mv_sync(reshaped, 0, MV_TO_END, MV_SYNC_DATA, ERR)); /* nobody has cut it */
+    CHECK(mv__sys.fstat == real_fstat);
+    close_view(reshaped);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -505,6 +531,7 @@ int main(void)
         TEST(test_detach_beside_device),
         TEST(test_failure_beside_a_detach),
         TEST(test_shrink_beside),
+        TEST(test_shrink_and_growth_beside),
     };
     return RUN(tests);
 }

@@ -39,6 +39,7 @@ static void test_errors_are_returned(void **state)
     SAME(mv__sys.fsync(-1), -EBADF);
     SAME(mv__sys.syncfs(-1), -EBADF);
     SAME(mv__sys.sync_file_range(-1, 0, 0, 0), -EBADF);
+    SAME(mv__sys.sigaction(4711, NULL, NULL), -EINVAL);
     SAME(mv__sys.getrlimit(4711, &limit), -EINVAL);
     long mapped = mv__sys.mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     SAME(mapped, -EINVAL);

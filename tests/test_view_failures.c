@@ -98,11 +98,29 @@ static void prepare_pinned(void)
     WORKS(mv_pin(view, 0, MV_TO_END, ERR));
 }
 
-/* The other way to copy, for the rest of this program. */
+/* Where the kernel copies. */
+static void prepare_without_handler(void)
+{
+    prepare(scratch("file"), MV_OPEN_WRITE | MV_OPEN_NO_HANDLER);
+}
+
+static void prepare_without_handler_cut(void)
+{
+    prepare_without_handler();
+    cut_file(path, 2 * PAGE);
+}
+
+/* The other way of the kernel, for the rest of this program. */
 static void prepare_piping(void)
 {
     mv__caps_copy_refused();
-    prepare_writing();
+    prepare_without_handler();
+}
+
+static void prepare_piping_cut(void)
+{
+    prepare_piping();
+    cut_file(path, 2 * PAGE);
 }
 
 static void clean(void)
@@ -237,6 +255,36 @@ static int64_t write_it(void)
     return mv_write(view, bytes, 2 * PAGE, PAGE, ERR);
 }
 
+static int64_t load(void)
+{
+    uint64_t value;
+    return mv_load(view, 2 * PAGE + 4, 8, &value, ERR);
+}
+
+static int64_t store(void)
+{
+    return mv_store(view, 2 * PAGE + 4, 8, 5, ERR);
+}
+
+/* Left in the middle, without the exit that ThreadSanitizer would count. */
+__attribute__((no_sanitize("thread"))) static int touch_middle(void *argument)
+{
+    volatile unsigned char *byte = (volatile unsigned char *)mv_data(view) + 2 * PAGE + 7;
+    if (argument)
+        *byte = pattern(107 + 2 * PAGE);
+    return *byte;
+}
+
+static int64_t try_to_read(void)
+{
+    return mv_try(view, touch_middle, NULL, ERR);
+}
+
+static int64_t try_to_write(void)
+{
+    return mv_try(view, touch_middle, &view, ERR);
+}
+
 static int64_t probe_to_read(void)
 {
     return mv_probe(view, 5, MV_TO_END, MV_READ, ERR);
@@ -338,12 +386,21 @@ static int64_t get_fd(void)
 #define NONE {false, FAILING_open, 0, 0, 0, false}
 
 static const struct failing_case cases[] = {
-    {"read", prepare_reading, read_it, check_unchanged, clean, {NONE}},
-    {"write", prepare_writing, write_it, check_unchanged, clean, {NONE}},
+    {"read by the kernel", prepare_without_handler, read_it, check_unchanged, clean, {NONE}},
+    {"write by the kernel", prepare_without_handler, write_it, check_unchanged, clean, {NONE}},
     {"read what is cut", prepare_reading_cut, read_it, check_cut, clean, {AGAIN, LOOKS, UNKNOWN}},
     {"write what is cut", prepare_writing_cut, write_it, check_cut, clean, {AGAIN}},
     {"write privately what is cut", prepare_private_cut, write_it, check_cut, clean,
      {AGAIN, LOOKS, UNKNOWN}},
+    {"read what is cut, by the kernel", prepare_without_handler_cut, read_it, check_cut, clean, {AGAIN}},
+    {"write what is cut, by the kernel", prepare_without_handler_cut, write_it, check_cut, clean, {AGAIN}},
+    {"load what is cut", prepare_reading_cut, load, check_cut, clean, {AGAIN, LOOKS, UNKNOWN}},
+    {"store what is cut", prepare_writing_cut, store, check_cut, clean, {AGAIN}},
+    {"store privately what is cut", prepare_private_cut, store, check_cut, clean,
+     {AGAIN, LOOKS, UNKNOWN}},
+    {"try to read what is cut", prepare_reading_cut, try_to_read, check_cut, clean,
+     {AGAIN, LOOKS, UNKNOWN}},
+    {"try to write what is cut", prepare_writing_cut, try_to_write, check_cut, clean, {AGAIN}},
     {"probe to read", prepare_reading, probe_to_read, check_unchanged, clean, {AGAIN, LOOKS}},
     {"probe to write", prepare_writing, probe_to_write, check_unchanged, clean, {AGAIN}},
     {"probe privately", prepare_private, probe_to_write, check_goes_on, clean, {AGAIN, LOOKS}},
@@ -378,6 +435,8 @@ static const struct failing_case cases[] = {
     {"fd to read", prepare_reading, get_fd, check_unchanged, clean, {NONE}},
     {"read through a pipe", prepare_piping, read_it, check_unchanged, clean, {LOOKS}},
     {"write through a pipe", prepare_piping, write_it, check_unchanged, clean, {LOOKS}},
+    {"read what is cut through a pipe", prepare_piping_cut, read_it, check_cut, clean, {AGAIN, LOOKS}},
+    {"write what is cut through a pipe", prepare_piping_cut, write_it, check_cut, clean, {AGAIN, LOOKS}},
 };
 /* clang-format on */
 

@@ -1,0 +1,5 @@
+//go:build !early
+
+package main
+
+const early = false

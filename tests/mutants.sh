@@ -1,0 +1,122 @@
+#!/bin/sh
+# Takes one guard after the other out of a copy of the sources, and sees that a
+# test fails for each. A guard that no test misses is a guard that nobody would
+# miss when it breaks.
+# shellcheck source=tests/lib.sh disable=SC2086 # lists of programs
+. "$(dirname "$0")/lib.sh"
+
+copy_tree "$scratch/tree"
+cd "$scratch/tree"
+export DEPS=skip
+caught=0 survived=''
+
+# mutate WHAT FILE EDIT TEST...: EDIT is for sed. TEST is what must fail then,
+# and is one of the three below: it returns 99 when it could not be built.
+mutate() {
+    what=$1 file=$2 edit=$3
+    shift 3
+    cp "$file" "$scratch/original"
+    sed -i "$edit" "$file"
+    ! cmp -s "$file" "$scratch/original" || fail "there is no such place any more: $what"
+    status=0
+    "$@" >"$scratch/log" 2>&1 || status=$?
+    case $status in
+    0)
+        survived="$survived
+   $what"
+        echo "   SURVIVED: $what"
+        ;;
+    99) cat "$scratch/log" && fail "it does not build, which proves nothing: $what" ;;
+    *) caught=$((caught + 1)) ;;
+    esac
+    # Newer than what was built from the mutant.
+    cp "$scratch/original" "$file"
+}
+
+# A mutant that hangs is seen, too.
+limited() {
+    timeout -k 5 60 "$@"
+}
+
+# c PROGRAM...: C tests, in the first flavour.
+c() {
+    for program in "$@"; do
+        make --no-print-directory "build/testing/$program" || return 99
+        limited "build/testing/$program" || return 1
+    done
+}
+
+# guard: the guard among other handlers.
+guard() {
+    make --no-print-directory all programs-testing || return 99
+    limited tests/guard.sh || return 1
+}
+
+# in_go PATTERN: Go tests.
+in_go() {
+    go test -count=1 -run '^$' ./go || return 99
+    limited go test -count=1 -run "$1" ./go || return 1
+}
+
+# The programs that are about one thing.
+guard='test_guard test_guard_chain test_guard_call test_guard_death'
+try='test_try test_try_state test_try_threads'
+copy='test_cpu test_copy test_copy_faults'
+
+c $guard $try $copy test_number test_sync >"$scratch/log" 2>&1 ||
+    { cat "$scratch/log"; fail "the tests do not pass without a mutant"; }
+
+mutate 'what is not ours is passed on' c/guard.c \
+    's/^    bool is_default = action->sa_handler == SIG_DFL;/    return;\n&/' c $guard
+mutate 'the handler runs on the alternate stack' c/guard.c \
+    's/SA_SIGINFO | SA_ONSTACK | SA_RESTART/SA_SIGINFO | SA_RESTART/' guard
+mutate 'interrupted calls are restarted' c/guard.c \
+    's/SA_SIGINFO | SA_ONSTACK | SA_RESTART/SA_SIGINFO | SA_ONSTACK/' c $guard
+mutate 'mv_try ends only for an address of its view' c/guard.c \
+    's/while (pad && !covers(pad, address))/while (false)/' c $try
+mutate 'a signal that somebody sent is no fault' c/guard.c \
+    's/    if (info->si_code <= 0)/    if (false)/' c $guard
+mutate 'the handler before has the mask that it would have had' c/guard.c \
+    's/^    mv__sys_mask_for(.*/    (void)context;/' c $guard
+mutate 'errno survives the handler' c/guard.c \
+    's/^    errno = before;//; s/^    int before = errno;//' c $guard
+mutate 'a handler on another stack is not left behind' c/guard.c \
+    's/ || is_elsewhere(context, pad))/ || (false \&\& is_elsewhere(context, pad)))/' c $try
+mutate 'the outer try is in force again after the inner one' c/guard.c \
+    's/atomic_store_explicit(&slot->top, pad->outer, memory_order_relaxed);/atomic_store_explicit(\&slot->top, NULL, memory_order_relaxed);/' \
+    c $try
+mutate 'a thread that ends gives its slot back' c/guard.c \
+    's/^    atomic_store_explicit(&((struct slot \*)slot)->thread, 0, memory_order_release);//' c $try
+mutate 'a child of fork forgets the threads that it has not' c/guard.c \
+    's/^                give_back(&t->slots\[i\]);/                (void)thread;/' c $try
+mutate 'a fault among vectors is counted to the byte' c/cpu_x86_64.c \
+    's/copies_number(registers) ? mv__cpu_untouched : mv__cpu_again;/copies_number(registers) ? mv__cpu_untouched : mv__cpu_untouched;/' c $copy
+mutate 'the copy is guarded to its end' c/cpu_x86_64.c \
+    's/at < (uintptr_t)mv__cpu_blocks_end)/at < (uintptr_t)mv__cpu_blocks_end - 32)/' c $copy
+mutate 'the direction flag is cleared' c/cpu_x86_64.c \
+    's/^    registers\[REG_EFL\] &= .*//' c $try
+mutate 'a view without the handler does not use it' c/view.c \
+    's/view->guarded = !(o->flags & MV_OPEN_NO_HANDLER);/view->guarded = true;/' c $copy
+mutate 'a truncation is told from a device error' c/cause.c \
+    's/    if (at >= length)/    if (false)/' c $copy
+mutate 'a sync compares the length of the file' c/sync.c \
+    's/-MV_ETRUNCATED/0/' c test_sync
+mutate 'a number is refused that is not aligned' c/number.c \
+    's/    if (((uintptr_t)view->data + off) & (width - 1))/    if (false)/' c test_number
+mutate 'Go: a fault elsewhere is somebody else'"'"'s' go/access.go \
+    's/return ok && v.first <= address && address < v.end/return ok || address != 0/' in_go .
+mutate 'Go: another panic goes on' go/access.go \
+    's/if r != nil && !v.owns(r) {/if r != nil \&\& !v.owns(r) \&\& false {/' in_go .
+mutate 'Go: another panic goes on under Do' go/do.go \
+    's/^\tpanic(r)$/\treturn nil/' in_go .
+mutate 'Go: what went before a fault is counted' go/access.go \
+    's/^\tn, f := coreRead(v.c, p, off)/\tn, f := coreRead(v.c, p, off)\n\tn = 0/' in_go .
+mutate 'Go: and in writing' go/access.go \
+    's/^\tn, f := coreWrite(v.c, p, off)/\tn, f := coreWrite(v.c, p, off)\n\tn = 0/' in_go .
+mutate 'Go: the goroutine is as before' go/access.go \
+    's/^\tdebug.SetPanicOnFault(panicOnFault)/\t_ = panicOnFault/' in_go .
+mutate 'Go: no handler of C' go/open.go \
+    's/p.flags = openNoHandler/p.flags = 0/' in_go .
+
+[ -z "$survived" ] || fail "no test saw these go:$survived"
+passed "$caught guards taken out, each seen by a test"
