@@ -14,23 +14,29 @@ import (
 // ReadAt copies len(p) bytes of the view, starting at off, into p. It returns
 // fewer only with an error: io.EOF where the view ends, a *[FaultError] where
 // the bytes cannot be read. It implements [io.ReaderAt].
-func (v *View) ReadAt(p []byte, off int64) (int, error) {
+func (v *View) ReadAt(p []byte, off int64) (n int, err error) {
 	size := v.size.Load()
-	if off < 0 || off >= size || len(p) == 0 {
-		return v.readNothing(p, off, size)
+	if off < 0 || off >= size || len(p) == 0 || int64(len(p)) > size-off {
+		return v.readPart(p, off, size)
 	}
-	var err error
-	if int64(len(p)) > size-off {
-		p, err = p[:size-off], io.EOF
-	}
-	if !v.copy(p, v.at(off, int64(len(p)))) {
-		return v.readSlowly(p, off, err)
-	}
+	// What copy does, without a call of it: that would take as long as the
+	// copying of 64 bytes.
+	panicOnFault := debug.SetPanicOnFault(true)
+	defer func() {
+		if n == 0 {
+			v.catch(recover(), panicOnFault)
+			n, err = v.readSlowly(p, off)
+		}
+	}()
+	copy(p, v.at(off, int64(len(p))))
+	debug.SetPanicOnFault(panicOnFault)
 	runtime.KeepAlive(v)
-	return len(p), err
+	n = len(p)
+	return n, nil
 }
 
-func (v *View) readNothing(p []byte, off, size int64) (int, error) {
+// readPart is for what is not wholly inside, or empty.
+func (v *View) readPart(p []byte, off, size int64) (int, error) {
 	switch {
 	case size < 0:
 		return 0, &v.errs.readClosed
@@ -38,14 +44,19 @@ func (v *View) readNothing(p []byte, off, size int64) (int, error) {
 		return 0, &v.errs.readNegative
 	case len(p) == 0:
 		return 0, nil
+	case off >= size:
+		return 0, io.EOF
 	}
-	return 0, io.EOF
+	n, err := v.ReadAt(p[:size-off], off)
+	if err == nil {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // readSlowly does again what met a fault, by the C core: it copies through the
-// kernel, which does not fault, counts exactly and finds the cause. err is
-// what a whole success returns.
-func (v *View) readSlowly(p []byte, off int64, err error) (int, error) {
+// kernel, which does not fault, counts exactly and finds the cause.
+func (v *View) readSlowly(p []byte, off int64) (int, error) {
 	if v.size.Load() < 0 {
 		return 0, &v.errs.readClosed
 	}
@@ -57,7 +68,7 @@ func (v *View) readSlowly(p []byte, off int64, err error) (int, error) {
 	case n < len(p): // the view has been made smaller meanwhile
 		return n, io.EOF
 	}
-	return n, err
+	return n, nil
 }
 
 // WriteAt copies p into the view, starting at off. It never grows the view: it
@@ -121,7 +132,7 @@ func (v *View) At(i int) byte {
 		runtime.KeepAlive(v)
 		return x[0]
 	}
-	n, err := v.readSlowly(x[:], int64(i), nil)
+	n, err := v.readSlowly(x[:], int64(i))
 	switch {
 	case n == 1:
 		return x[0]
@@ -137,16 +148,22 @@ func (v *View) At(i int) byte {
 
 // copy is the builtin, but returns false when a fault in the view stops it.
 func (v *View) copy(dst, src []byte) (done bool) {
-	defer v.catchCopy(debug.SetPanicOnFault(true))
+	panicOnFault := debug.SetPanicOnFault(true)
+	defer func() {
+		if !done { // to recover each time would double the cost
+			v.catch(recover(), panicOnFault)
+		}
+	}()
 	copy(dst, src)
+	debug.SetPanicOnFault(panicOnFault)
 	return true
 }
 
-// catchCopy recovers from a fault in the view. Any other panic goes on with
-// the same value, from here so that its trace shows where it began.
-func (v *View) catchCopy(panicOnFault bool) {
+// catch ends the recovery from r, a fault in the view. Any other panic goes on
+// with the same value, from here so that its trace shows where it began.
+func (v *View) catch(r any, panicOnFault bool) {
 	debug.SetPanicOnFault(panicOnFault)
-	if r := recover(); r != nil && !v.owns(r) {
+	if r != nil && !v.owns(r) {
 		panic(r)
 	}
 }

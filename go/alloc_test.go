@@ -4,6 +4,7 @@ package mapview_test
 
 import (
 	"io"
+	"maps"
 	"os"
 	"runtime"
 	"testing"
@@ -73,8 +74,42 @@ func hotCalls(t *testing.T) map[string]func() {
 	}
 }
 
+// hotCursorCalls are those of a Cursor, each at a byte of the view.
+func hotCursorCalls(t *testing.T) map[string]func() {
+	t.Helper()
+	v := open(t, newFile(t, pattern(2*page)), os.O_RDWR, nil)
+	readOnly := open(t, v.Name(), os.O_RDONLY, nil)
+	closed := open(t, v.Name(), os.O_RDWR, nil)
+	closed.Close()
+	end := v.Size()
+	calls := map[string]func(){}
+	for where, off := range map[string]int64{"": 5, " over the end": end - 3, " at the end": end} {
+		for kind, c := range map[string]*mapview.Cursor{"": v.Cursor(), ", read-only": readOnly.Cursor(), ", closed": closed.Cursor()} {
+			seek := func() { c.Seek(off, io.SeekStart) }
+			name := func(method string) string { return "Cursor." + method + where + kind }
+			calls[name("Seek")] = func() { c.Seek(-1, io.SeekEnd); c.Seek(-1, io.SeekStart); c.Seek(0, 9) }
+			calls[name("Read")] = func() { var p [64]byte; seek(); c.Read(p[:]) }
+			calls[name("Write")] = func() { var p [64]byte; seek(); c.Write(p[:]) }
+			calls[name("ReadByte")] = func() { seek(); c.ReadByte() }
+			calls[name("UnreadByte")] = func() { seek(); c.UnreadByte(); c.Seek(0, io.SeekStart); c.UnreadByte() }
+			calls[name("WriteByte")] = func() { seek(); c.WriteByte(1) }
+		}
+	}
+	return calls
+}
+
+func allHotCalls(t *testing.T) map[string]func() {
+	t.Helper()
+	calls := hotCalls(t)
+	maps.Copy(calls, hotCursorCalls(t))
+	return calls
+}
+
 func TestHotCallsAllocateNothing(t *testing.T) {
-	for what, call := range hotCalls(t) {
+	if underASan {
+		t.Skip("AddressSanitizer moves buffers from the stack to the heap")
+	}
+	for what, call := range allHotCalls(t) {
 		if n := testing.AllocsPerRun(100, call); n != 0 {
 			t.Errorf("%s: %v allocations", what, n)
 		}
@@ -82,7 +117,7 @@ func TestHotCallsAllocateNothing(t *testing.T) {
 }
 
 func TestHotCallsStayInGo(t *testing.T) {
-	for what, call := range hotCalls(t) {
+	for what, call := range allHotCalls(t) {
 		if n := cgoCalls(call); n != 0 {
 			t.Errorf("%s: %d calls of C in 100", what, n)
 		}

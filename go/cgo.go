@@ -78,6 +78,7 @@ const (
 	openDevice           = uint64(C.MV_OPEN_DEVICE)
 	openNoFollow         = uint64(C.MV_OPEN_NOFOLLOW)
 	openShareDescription = uint64(C.MV_OPEN_SHARE_DESCRIPTION)
+	openNoHandler        = uint64(C.MV_OPEN_NO_HANDLER)
 
 	codeTruncated = int(C.MV_ETRUNCATED)
 )

@@ -14,7 +14,7 @@ import (
 // os.ErrClosed. The Err of the FaultError is what stops the byte now:
 // syscall.EIO if that cannot be found out, and if nothing stops it any more
 // syscall.EACCES in a read-only view, where it was most likely a store, and
-// syscall.EFAULT in others.
+// syscall.EAGAIN in others: f can be called again.
 //
 // What f does through slices and pointers of [View.Bytes], [Slice] and [Ptr] is
 // covered, too. b must not outlive f. Since f may be over at any access, it
@@ -33,23 +33,29 @@ func (v *View) Do(f func(b []byte) error) (err error) {
 	if size < 0 {
 		return &v.errs.accessClosed
 	}
-	defer v.catchAccess(debug.SetPanicOnFault(true), &err)
+	panicOnFault, done := debug.SetPanicOnFault(true), false
+	defer func() {
+		if !done { // as in copy; or f has called runtime.Goexit
+			err = v.catchAccess(recover(), panicOnFault)
+		}
+	}()
 	err = f(v.at(0, size))
+	debug.SetPanicOnFault(panicOnFault)
 	runtime.KeepAlive(v)
+	done = true
 	return err
 }
 
-// catchAccess is to Do what catchCopy is to copy.
-func (v *View) catchAccess(panicOnFault bool, err *error) {
+// catchAccess is to Do what catch is to copy.
+func (v *View) catchAccess(r any, panicOnFault bool) error {
 	debug.SetPanicOnFault(panicOnFault)
-	r := recover()
 	switch {
 	case r == nil:
+		return nil
 	case v.owns(r):
-		*err = v.cause(r)
-	default:
-		panic(r)
+		return v.cause(r)
 	}
+	panic(r)
 }
 
 // cause finds out why the recovered fault r happened.
@@ -71,7 +77,7 @@ func (v *View) cause(r any) error {
 	f := v.probeByte(off)
 	switch {
 	case f == nil:
-		return v.fault("access", off, syscall.EFAULT)
+		return v.fault("access", off, syscall.EAGAIN)
 	case f.code == int(syscall.EBADF):
 		return &v.errs.accessClosed
 	}

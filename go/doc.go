@@ -5,8 +5,8 @@ Package mapview shows files, and memory that has no file, as plain memory for
 reading and writing.
 
 A [View] is an [io.ReaderAt] and an [io.WriterAt] that costs little more than a
-copy. Through [View.Do], [View.Bytes], [Slice] and [Ptr] its bytes can be used
-in place. [Open] and [OpenFile] show a named file, [Map] one that is open
+copy, and a [Cursor] reads and writes it like a file. Through [View.Do],
+[View.Bytes], [Slice] and [Ptr] its bytes can be used in place. [Open] and [OpenFile] show a named file, [Map] one that is open
 already, [Anonymous] and [NewMemory] memory.
 
 The work is done by a C core, so the package needs cgo and a C compiler, and
@@ -18,6 +18,8 @@ Every method of a View may be called at the same time from any number of
 goroutines, Close included. Two that access the same bytes, one of them
 writing, see each other's bytes in no particular order, as with any memory.
 ReadAt, WriteAt, At and Do take no lock. Resize, Refresh and Close take turns.
+A Cursor is for one goroutine at a time, and any number of them may be used at
+once.
 
 The race detector does not know the memory of a View: it misses races there,
 and does not see what an atomic operation on it orders, which then looks like a
@@ -57,12 +59,18 @@ not.
 
 A byte of a view can be out of reach: somebody has cut the file, the disk is
 full, the device fails. Where plain mapped memory would end the program,
-ReadAt, WriteAt, Prefault, Probe and Do return a [*FaultError], which names the
-first such byte and the cause, and At panics with it. ReadAt and WriteAt also return how many bytes came before it.
+ReadAt, WriteAt, a Cursor, Prefault, Probe and Do return a [*FaultError], which
+names the first such byte and the cause, and At panics with it. What copies also
+returns how many bytes came before it.
 
 Code that uses bytes in place has the same safety inside of [View.Do]. Outside
 of it, through a slice of Bytes or Slice or a pointer of Ptr, a fault ends the
-program.
+program with Go's report of it. No signal handler is installed for any of this:
+package os/signal, the panics of nil pointers and Go's reports stay as they are.
+
+The kernel reads the disk in pieces of many pages, and may give up a piece
+because of one bad block in it. Then the bytes before the block are out of
+reach, too.
 
 An error that is no fault is a [*io/fs.PathError]. It answers errors.Is for the
 syscall.Errno behind it and for [fs.ErrInvalid], [fs.ErrPermission],

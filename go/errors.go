@@ -78,13 +78,17 @@ var (
 	errClosed   = &sysError{syscall.EBADF, "the view is closed"}
 	errNegative = &sysError{syscall.EINVAL, "the offset is negative"}
 	errReadOnly = &sysError{syscall.EACCES, "the view is read-only"}
+	errBefore   = &sysError{syscall.EINVAL, "there is no byte before the first"}
+	errOutside  = &sysError{syscall.EINVAL, "the position would be negative or leave 63 bits"}
+	errWhence   = &sysError{syscall.EINVAL, "whence is none of io.SeekStart, io.SeekCurrent and io.SeekEnd"}
 )
 
 // fixedErrors are the errors of a View's accesses, made when it is opened so
 // that returning one allocates nothing. Nobody writes to them.
 type fixedErrors struct {
-	readClosed, readNegative                              fs.PathError
+	readClosed, readNegative, readBefore                  fs.PathError
 	writeClosed, writeNegative, writeReadOnly, writeShort fs.PathError
+	seekClosed, seekOutside, seekWhence                   fs.PathError
 	accessClosed                                          fs.PathError
 }
 
@@ -92,10 +96,14 @@ func newFixedErrors(name string) *fixedErrors {
 	return &fixedErrors{
 		readClosed:    fs.PathError{Op: "read", Path: name, Err: errClosed},
 		readNegative:  fs.PathError{Op: "read", Path: name, Err: errNegative},
+		readBefore:    fs.PathError{Op: "read", Path: name, Err: errBefore},
 		writeClosed:   fs.PathError{Op: "write", Path: name, Err: errClosed},
 		writeNegative: fs.PathError{Op: "write", Path: name, Err: errNegative},
 		writeReadOnly: fs.PathError{Op: "write", Path: name, Err: errReadOnly},
 		writeShort:    fs.PathError{Op: "write", Path: name, Err: io.ErrShortWrite},
+		seekClosed:    fs.PathError{Op: "seek", Path: name, Err: errClosed},
+		seekOutside:   fs.PathError{Op: "seek", Path: name, Err: errOutside},
+		seekWhence:    fs.PathError{Op: "seek", Path: name, Err: errWhence},
 		accessClosed:  fs.PathError{Op: "access", Path: name, Err: errClosed},
 	}
 }

@@ -3,8 +3,10 @@
 package mapview_test
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"path/filepath"
@@ -56,6 +58,28 @@ func ExampleView_WriteAt() {
 	}
 	fmt.Printf("%s\n", p)
 	// Output: memory
+}
+
+// A Cursor is for code that wants a file.
+func ExampleView_Cursor() {
+	v, err := mapview.Anonymous(64, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Close()
+	c := v.Cursor()
+	if _, err := fmt.Fprintf(c, "%d lines\n", 7); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := c.Seek(0, io.SeekStart); err != nil {
+		log.Fatal(err)
+	}
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Print(line)
+	// Output: 7 lines
 }
 
 // Somebody cuts the file while it is in use. Through a plain mapping this

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,6 +29,8 @@ var children = map[string]func(args []string) error{
 	"print":     childPrint,
 	"reserve":   childReserve,
 	"lend":      childLend,
+	"crash":     childCrash,
+	"cut":       childCut,
 }
 
 const childVariable = "MAPVIEW_TEST_CHILD"
@@ -49,6 +53,19 @@ func secondProcess(name string, args ...string) *exec.Cmd {
 	cmd.Stderr = os.Stderr
 	return cmd
 }
+
+// underASan tells whether AddressSanitizer is in this program: it moves buffers
+// from the stack to the heap, and takes memory locks for itself.
+var underASan = isBuiltWith("-asan")
+
+func isBuiltWith(flag string) bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: flag, Value: "true"})
+}
+
+// addressesAtStart is how much address space the program has taken before any
+// test: a sanitizer takes much.
+var addressesAtStart, _ = status("VmSize")
 
 var page = os.Getpagesize()
 

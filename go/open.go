@@ -184,6 +184,7 @@ func newPlan(op, name string, flag int, opt *Options) (*plan, error) {
 		return nil, invalid(op, name, "Options.Advice is %d, which is none", opt.Advice)
 	}
 	p := &plan{offset: opt.Offset, length: opt.Length, fileSize: opt.FileSize, reserve: opt.Reserve}
+	p.flags = openNoHandler // faults are caught in Go: see View.copy and Do
 	for _, b := range [...]struct {
 		asked bool
 		flag  uint64
