@@ -2,9 +2,11 @@ package main
 
 import (
 	"errors"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -17,29 +19,42 @@ func TestCCheckSeesWrongVariants(t *testing.T) {
 	if err := os.WriteFile(file, make([]byte, fileSize), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ways := []string{"nothing", "first", "closed", "timed", "whole", "last", "one-page", "backwards", "short-timed", "short-whole"}
+	ways := []string{"nothing", "first", "closed", "timed", "whole", "last", "one-page", "backwards", "half",
+		"last-byte", "short-timed", "short-whole"}
 	for _, direction := range []string{"read", "write"} {
 		for _, way := range ways {
-			wantFailure(t, program, direction, way, file)
+			wantFailure(t, program, direction, way, file, "1024")
+		}
+		// As small and as large as accesses are; of the large ones an op has fewer.
+		for _, way := range []string{"nothing", "timed", "whole", "one-page", "backwards", "half", "last-byte"} {
+			wantFailure(t, program, direction, way, file, "8")
+			wantFailure(t, program, direction, way, file, "65536")
 		}
 	}
-	wantFailure(t, program, "write", "lost", file)
+	wantFailure(t, program, "write", "lost", file, "1024")
 }
 
 func TestCWritesTheSameRawText(t *testing.T) {
 	program := buildBroken(t)
 	for _, direction := range []string{"read", "write"} {
-		out, err := exec.Command(program, direction, "right", "").Output()
-		if err != nil {
-			t.Fatalf("%s: %v", direction, err)
-		}
-		r := readRaw(t, string(out))
-		if len(r.groups) != 1 || r.groups[0].lang != "c" || r.groups[0].size != 1024 {
-			t.Fatalf("%s", out)
-		}
-		noise, s, err := r.groups[0].noise()
-		if err != nil || noise.median <= 0 || len(s.values["ns/op"]) < minRounds || len(s.values["MB/s"]) < minRounds {
-			t.Errorf("%s: %v, %d rounds, %v", direction, noise, len(s.values["ns/op"]), err)
+		for _, size := range []int{8, 1024, 65536} {
+			out, err := exec.Command(program, direction, "right", "", strconv.Itoa(size)).Output()
+			if err != nil {
+				t.Fatalf("%s %d: %v", direction, size, err)
+			}
+			r := readRaw(t, string(out))
+			if len(r.groups) != 1 || r.groups[0].lang != "c" || r.groups[0].size != size {
+				t.Fatalf("%s", out)
+			}
+			noise, s, err := r.groups[0].noise()
+			if err != nil || noise.median <= 0 || len(s.values["ns/op"]) < minRounds || len(s.values["MB/s"]) < minRounds {
+				t.Fatalf("%s %d: %v, %d rounds, %v", direction, size, noise, len(s.values["ns/op"]), err)
+			}
+			// The table divides by the accesses, which C counts by itself.
+			n := s.values["ns/op"][0] * s.values["MB/s"][0] / 1000 / float64(size)
+			if want := float64(accessesOf(size)); math.Abs(n-want) > want/1000 {
+				t.Errorf("%s %d: an op has %.2f accesses, not %.0f", direction, size, n, want)
+			}
 		}
 	}
 }

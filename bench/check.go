@@ -14,36 +14,63 @@ import (
 
 // A readCheck knows what the file holds.
 type readCheck struct {
-	content []byte // accesses*size bytes
-	last    []byte // the bytes of the last access, which a pass leaves in buf
-	buf     []byte
+	content []byte   // accesses*size bytes
+	last    []byte   // the bytes of the last access, which a pass leaves in its buffer
+	bufs    [][]byte // one a goroutine
 }
 
-func newReadCheck(content []byte, size int) *readCheck {
+func newReadCheck(content []byte, size, goroutines int) *readCheck {
 	content = content[:accesses*size]
-	return &readCheck{content, content[len(content)-size:], make([]byte, size)}
+	return &readCheck{content, content[len(content)-size:], buffers(goroutines, size)}
 }
 
-func (c *readCheck) buffer() []byte { return c.buf }
+// buffers makes n, each with pages of its own: goroutines on two processors
+// must not write to the same cache line.
+func buffers(n, size int) [][]byte {
+	bufs := make([][]byte, n)
+	for i := range bufs {
+		bufs[i] = make([]byte, size, (size+4095)&^4095)
+	}
+	return bufs
+}
+
+func (c *readCheck) buffers() [][]byte { return c.bufs }
 
 func (c *readCheck) whole(v *variant) error {
-	got := make([]byte, len(c.content))
-	spoil(got, c.content)
-	if err := v.pass(got, len(c.buf)); err != nil {
+	got := buffers(max(v.goroutines, 1), len(c.content))
+	for _, buf := range got {
+		spoil(buf, c.content)
+	}
+	if _, err := v.run(got, len(c.last), 0); err != nil {
 		return err
 	}
-	return compare(got, c.content)
+	return compareAll(got, c.content)
 }
 
-func (c *readCheck) before(*variant) { spoil(c.buf, c.last) }
+func (c *readCheck) before(*variant) {
+	for _, buf := range c.bufs {
+		spoil(buf, c.last)
+	}
+}
 
-func (c *readCheck) after(*variant, int) error { return compare(c.buf, c.last) }
+func (c *readCheck) after(v *variant, _ int) error {
+	return compareAll(c.bufs[:max(v.goroutines, 1)], c.last)
+}
 
 // spoil makes every byte of buf differ from the one in want.
 func spoil(buf, want []byte) {
 	for i := range buf {
 		buf[i] = ^want[i]
 	}
+}
+
+func compareAll(gots [][]byte, want []byte) error {
+	for i, got := range gots {
+		if err := compare(got, want); err != nil {
+			return fmt.Errorf("goroutine %d of %d: %w", i+1, len(gots), err)
+		}
+	}
+	return nil
 }
 
 func compare(got, want []byte) error {
@@ -67,7 +94,7 @@ func newWriteCheck(path string, size int) *writeCheck {
 	return &writeCheck{path, rand.NewChaCha8([32]byte{}), make([]byte, size), make([]byte, accesses*size)}
 }
 
-func (c *writeCheck) buffer() []byte { return c.buf }
+func (c *writeCheck) buffers() [][]byte { return [][]byte{c.buf} }
 
 // whole writes other bytes into every page and reads the file back as any
 // program would.

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -30,21 +32,55 @@ func TestReadCheckSeesWrongReads(t *testing.T) {
 			}
 			return nil
 		}}
-		c := newReadCheck(content, size)
+		c := newReadCheck(content, size, 1)
 		if c.whole(v) == nil {
 			t.Errorf("%s: whole is content", name)
 		}
 		c.before(v)
-		v.pass(c.buffer(), 0)
+		v.pass(c.buffers()[0], 0)
 		if c.after(v, 1) == nil {
 			t.Errorf("%s: after is content", name)
 		}
 	}
 }
 
+// Of two goroutines either can be the wrong one.
+func TestReadCheckSeesEachGoroutine(t *testing.T) {
+	content := pages(1024)
+	right := copyOut(content, 1024)
+	for wrong := range 2 {
+		var n atomic.Int32
+		c := newReadCheck(content, 1024, 2)
+		v := &variant{goroutines: 2, pass: func(buf []byte, stride int) error {
+			if stride == 0 && &buf[0] == &c.bufs[wrong][0] || stride != 0 && n.Add(1) == int32(wrong)+1 {
+				return nil
+			}
+			return right(buf, stride)
+		}}
+		if c.whole(v) == nil {
+			t.Errorf("goroutine %d: whole is content", wrong)
+		}
+		c.before(v)
+		v.run(c.buffers(), 0, 1)
+		if c.after(v, 1) == nil {
+			t.Errorf("goroutine %d: after is content", wrong)
+		}
+	}
+	c := newReadCheck(content, 1024, 2)
+	v := &variant{goroutines: 2, pass: right}
+	if err := c.whole(v); err != nil {
+		t.Error(err)
+	}
+	c.before(v)
+	v.run(c.buffers(), 0, 1)
+	if err := c.after(v, 1); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestReadCheckSeesNothingAndLastByte(t *testing.T) {
 	content := pages(1024)
-	c := newReadCheck(content, 1024)
+	c := newReadCheck(content, 1024, 1)
 	nothing := &variant{pass: func([]byte, int) error { return nil }}
 	if c.whole(nothing) == nil {
 		t.Error("whole: a variant that reads nothing passes")
@@ -63,7 +99,7 @@ func TestReadCheckSeesNothingAndLastByte(t *testing.T) {
 		t.Error("whole: the last byte is not looked at")
 	}
 	c.before(lastByte)
-	lastByte.pass(c.buffer(), 0)
+	lastByte.pass(c.buffers()[0], 0)
 	if c.after(lastByte, 1) == nil {
 		t.Error("after: the last byte is not looked at")
 	}
@@ -95,7 +131,7 @@ func TestWriteCheckSeesWrongWrites(t *testing.T) {
 			t.Errorf("%s: whole is content", name)
 		}
 		c.before(v)
-		v.pass(c.buffer(), 0)
+		v.pass(c.buffers()[0], 0)
 		if c.after(v, 1) == nil {
 			t.Errorf("%s: after is content", name)
 		}
@@ -105,7 +141,7 @@ func TestWriteCheckSeesWrongWrites(t *testing.T) {
 		t.Error(err)
 	}
 	c.before(right)
-	right.pass(c.buffer(), 0)
+	right.pass(c.buffers()[0], 0)
 	if err := c.after(right, 1); err != nil {
 		t.Error(err)
 	}
@@ -123,7 +159,7 @@ func TestWriteCheckReadsTheFile(t *testing.T) {
 		t.Error("whole: bytes that are not in the file pass")
 	}
 	c.before(private)
-	private.pass(c.buffer(), 0)
+	private.pass(c.buffers()[0], 0)
 	if c.after(private, 1) == nil {
 		t.Error("after: bytes that are not in the file pass")
 	}
@@ -173,7 +209,7 @@ func TestEveryVariantMovesItsBytes(t *testing.T) {
 	if err != nil || bytes.Equal(content, other) {
 		t.Fatalf("the two files are alike, or %v", err)
 	}
-	for _, open := range plan(readPath, writePath, content) {
+	for _, open := range plan(readPath, writePath, content, 2) {
 		b, err := open()
 		if err != nil {
 			t.Fatal(err)
@@ -182,6 +218,11 @@ func TestEveryVariantMovesItsBytes(t *testing.T) {
 		for range 2 {
 			if err := b.checkAll(); err != nil {
 				t.Errorf("%s: %v", b.name, err)
+			}
+		}
+		for k := range b.variants {
+			if _, err := b.sample(&b.variants[k], 1); err != nil {
+				t.Errorf("%s, %v: %v", b.name, &b.variants[k], err)
 			}
 		}
 		if err := b.close(); err != nil {
@@ -195,7 +236,7 @@ func wantOneLoop(t *testing.T, b *block) {
 	t.Helper()
 	loops := map[uintptr]bool{}
 	for _, v := range b.variants {
-		if v.op == "copy" || v.op == "Bytes" {
+		if strings.HasPrefix(v.op, "copy") && !strings.Contains(v.op, "+") || v.op == "Bytes" {
 			loops[reflect.ValueOf(v.pass).Pointer()] = true
 		}
 	}

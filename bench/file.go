@@ -9,6 +9,10 @@ import (
 
 const fileSize = accesses * 4096
 
+// accessesOf returns how many accesses of that size are one op: as many as the
+// notes have, or what the file holds of so large ones.
+func accessesOf(size int) int { return min(accesses, fileSize/size) }
+
 // makeFile creates a file of random bytes, has them written to the medium so
 // that nothing is left to be written while others are timed, reads them once so
 // that they are in the page cache, and returns them.

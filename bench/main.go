@@ -8,6 +8,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -61,7 +62,7 @@ func printTable(w io.Writer, names []string) error {
 
 // plan opens the blocks in the order of the table. Reading and writing have a
 // file each, so that what is read stays what makeFile returned.
-func plan(readPath, writePath string, content []byte) []func() (*block, error) {
+func plan(readPath, writePath string, content []byte, processors int) []func() (*block, error) {
 	return []func() (*block, error){
 		func() (*block, error) { return openPublished(readPath) },
 		func() (*block, error) { return openRead(readPath, content, 4096) },
@@ -69,6 +70,12 @@ func plan(readPath, writePath string, content []byte) []func() (*block, error) {
 		func() (*block, error) { return openWrite(writePath, 4096) },
 		func() (*block, error) { return openWrite(writePath, 1024) },
 		func() (*block, error) { return openWriteSync(writePath, 4096) },
+		func() (*block, error) { return openGuard(readPath, content, 1) },
+		func() (*block, error) { return openGuard(readPath, content, 64) },
+		func() (*block, error) { return openGuard(readPath, content, 1024) },
+		func() (*block, error) { return openGuard(readPath, content, 4096) },
+		func() (*block, error) { return openTogether(readPath, content, 64, processors) },
+		func() (*block, error) { return openTogether(readPath, content, 4096, processors) },
 	}
 }
 
@@ -82,7 +89,7 @@ func measureAll(w io.Writer, dir string, budget time.Duration, p *progress) erro
 	if _, err := makeFile(writePath, 2); err != nil {
 		return err
 	}
-	blocks := plan(readPath, writePath, content)
+	blocks := plan(readPath, writePath, content, runtime.NumCPU())
 	defer p.clear()
 	for _, open := range blocks {
 		if err := measureOne(w, open, budget/time.Duration(len(blocks)), p); err != nil {
@@ -94,6 +101,11 @@ func measureAll(w io.Writer, dir string, budget time.Duration, p *progress) erro
 
 func measureOne(w io.Writer, open func() (*block, error), budget time.Duration, p *progress) error {
 	b, err := open()
+	var why skip
+	if errors.As(err, &why) {
+		_, err := fmt.Fprintf(w, "%s%s\n", skipLine, string(why))
+		return err
+	}
 	if err != nil {
 		return err
 	}

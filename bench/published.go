@@ -92,7 +92,7 @@ func filePublished(r *resources, path string, _ int) ([]variant, error) {
 // A publishedCheck wants the bug to be there.
 type publishedCheck struct{ buf []byte }
 
-func (c *publishedCheck) buffer() []byte { return c.buf }
+func (c *publishedCheck) buffers() [][]byte { return [][]byte{c.buf} }
 
 // whole runs an op. Of the very first one a mapping gives one page, and the
 // file all of them; after it there is nothing left.

@@ -11,6 +11,8 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -21,7 +23,7 @@ func writeSamples(w io.Writer, b *block, samples [][]sample) error {
 		for k, s := range round {
 			v := &b.variants[k]
 			ns := float64(s.time.Nanoseconds()) / float64(s.ops)
-			mbs := float64(accesses*b.size) / ns * 1000
+			mbs := float64(accesses*b.size*max(v.goroutines, 1)) / ns * 1000
 			extra := ""
 			if v.tally != nil { // no byte moved: no speed
 				mbs = 0
@@ -37,19 +39,25 @@ func writeSamples(w io.Writer, b *block, samples [][]sample) error {
 	return nil
 }
 
-// lineName ends in -1, the number of processors used, as testing.B would say.
+// lineName ends in the number of processors used, as testing.B would say.
 func lineName(b *block, v *variant) string {
 	again := ""
 	if v.again {
 		again = "/again=1"
 	}
-	return fmt.Sprintf("Benchmark%s/lang=go/impl=%s/op=%s/size=%d%s-1", b.name, v.impl, v.op, b.size, again)
+	return fmt.Sprintf("Benchmark%s/lang=go/impl=%s/op=%s/size=%d%s-%d", b.name, v.impl, v.op, b.size, again,
+		runtime.GOMAXPROCS(0))
 }
+
+// skipLine begins the line that tells of a block that was not measured. It is
+// nothing to benchstat.
+const skipLine = "SKIPPED "
 
 // A report is what the raw files hold.
 type report struct {
 	config map[string]string
 	groups []*group
+	skips  []string
 }
 
 // A group is a block as the raw files tell of it.
@@ -75,6 +83,12 @@ func (r *report) read(from io.Reader) error {
 		if strings.HasPrefix(line, "Benchmark") {
 			if err := r.addLine(line); err != nil {
 				return fmt.Errorf("%q: %w", line, err)
+			}
+			continue
+		}
+		if why, ok := strings.CutPrefix(line, skipLine); ok {
+			if !slices.Contains(r.skips, why) { // in each of the runs
+				r.skips = append(r.skips, why)
 			}
 			continue
 		}

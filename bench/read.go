@@ -43,7 +43,7 @@ func openBlock(name, path string, size int, c check, again opener, openers ...op
 }
 
 func openRead(path string, content []byte, size int) (*block, error) {
-	return openBlock("Read", path, size, newReadCheck(content, size), syscallReads,
+	return openBlock("Read", path, size, newReadCheck(content, size, 1), syscallReads,
 		mapviewReads, dropinReads, expReads, fileReads, syscallReads, mmapgoReads,
 		func(*resources, string, int) ([]variant, error) {
 			return []variant{{impl: "memory", op: "copy", pass: copyOut(content, size)}}, nil

@@ -32,6 +32,9 @@ type variant struct {
 	// readBack fills into with what the passes have written (write blocks).
 	readBack func(into []byte) error
 
+	// goroutines that do the pass at the same time; 0: the one that measures.
+	goroutines int
+
 	tally *tally // what the passes of a published variant came back with
 }
 
@@ -43,7 +46,7 @@ type check interface {
 	whole(v *variant) error          // runs one op and looks at every byte of it
 	before(v *variant)               // sets up for the passes of a round
 	after(v *variant, ops int) error // looks at what those passes did
-	buffer() []byte                  // what the passes of a round are given
+	buffers() [][]byte               // what the passes of a round are given: one a goroutine
 }
 
 // A block is one row of the plan: variants that do the same work.
@@ -102,10 +105,13 @@ func (b *block) checkAll() error {
 	return nil
 }
 
-// calibrate returns how many ops of v fill a round.
+// calibrate returns how many ops of v fill a round, on one goroutine: that
+// several do not get their processors at once must not make the rounds short.
 func (b *block) calibrate(v *variant) (int, error) {
+	alone := *v
+	alone.goroutines = 0
 	for ops := 1; ; ops *= 2 {
-		s, err := b.sample(v, ops)
+		s, err := b.sample(&alone, ops)
 		if err != nil {
 			return 0, err
 		}
@@ -146,30 +152,51 @@ func order(round, n int) []int {
 	return ks
 }
 
-// sample times ops passes of v. One pass before them, untimed, brings the
-// caches back from the variant before.
+// sample times ops passes of v on each of its goroutines.
 func (b *block) sample(v *variant, ops int) (sample, error) {
 	b.check.before(v)
-	buf := b.check.buffer()
-	var was, is runtime.MemStats
-	runtime.ReadMemStats(&was)
-	if err := v.pass(buf, 0); err != nil {
+	s, err := v.run(b.check.buffers(), 0, ops)
+	if err != nil {
 		return sample{}, err
 	}
-	start := time.Now()
-	for range ops {
-		if err := v.pass(buf, 0); err != nil {
-			return sample{}, err
-		}
-	}
-	s := sample{ops: ops, time: time.Since(start)}
-	runtime.ReadMemStats(&is)
-	s.bytes = (is.TotalAlloc - was.TotalAlloc) / uint64(ops+1)
-	s.allocs = (is.Mallocs - was.Mallocs) / uint64(ops+1)
 	if v.tally != nil {
 		s.tally = *v.tally
 	}
 	return s, b.check.after(v, ops+1)
+}
+
+// run does ops passes. One pass before them, untimed, brings the caches back
+// from the variant before.
+func (v *variant) run(bufs [][]byte, stride, ops int) (sample, error) {
+	if v.goroutines > 0 {
+		return together(v.pass, bufs[:v.goroutines], stride, ops)
+	}
+	buf := bufs[0]
+	was := allocated()
+	if err := v.pass(buf, stride); err != nil {
+		return sample{}, err
+	}
+	start := time.Now()
+	for range ops {
+		if err := v.pass(buf, stride); err != nil {
+			return sample{}, err
+		}
+	}
+	s := sample{ops: ops, time: time.Since(start)}
+	s.allocatedSince(was, ops+1)
+	return s, nil
+}
+
+func allocated() (m runtime.MemStats) {
+	runtime.ReadMemStats(&m)
+	return m
+}
+
+// allocatedSince notes what each of the passes has allocated since was.
+func (s *sample) allocatedSince(was runtime.MemStats, passes int) {
+	is := allocated()
+	s.bytes = (is.TotalAlloc - was.TotalAlloc) / uint64(passes)
+	s.allocs = (is.Mallocs - was.Mallocs) / uint64(passes)
 }
 
 // resources closes what was opened for a block, last first.

@@ -59,7 +59,7 @@ func TestRoundsFillTheBudgetButAreNeverTooFew(t *testing.T) {
 
 func TestMeasureTakesASampleOfEachVariantInEachRound(t *testing.T) {
 	content := pages(1024)
-	b := &block{name: "Read", size: 1024, check: newReadCheck(content, 1024), variants: []variant{
+	b := &block{name: "Read", size: 1024, check: newReadCheck(content, 1024, 1), variants: []variant{
 		{impl: "memory", op: "copy", pass: copyOut(content, 1024)},
 		{impl: "memory", op: "copy", again: true, pass: copyOut(content, 1024)},
 	}}
@@ -86,7 +86,7 @@ func TestMeasureCountsAllocations(t *testing.T) {
 	content := pages(1024)
 	var keep []byte
 	read := copyOut(content, 1024)
-	b := &block{name: "Read", size: 1024, check: newReadCheck(content, 1024), variants: []variant{{
+	b := &block{name: "Read", size: 1024, check: newReadCheck(content, 1024, 1), variants: []variant{{
 		impl: "memory", op: "copy",
 		pass: func(buf []byte, stride int) error {
 			keep = make([]byte, 64)
@@ -129,7 +129,7 @@ func TestMeasureFailsWhenAVariantDoesNothing(t *testing.T) {
 		readBack := func(into []byte) error { copy(into, memory); return nil }
 		read, write := copyOut(content, size), copyIn(memory, size)
 		for _, b := range []*block{
-			{check: newReadCheck(content, size), variants: []variant{{pass: read}, {impl: "wrong", pass: wrong(read)}}},
+			{check: newReadCheck(content, size, 1), variants: []variant{{pass: read}, {impl: "wrong", pass: wrong(read)}}},
 			{check: newWriteCheck("", size), variants: []variant{
 				{pass: write, readBack: readBack}, {impl: "wrong", pass: wrong(write), readBack: readBack}}},
 		} {
@@ -142,10 +142,53 @@ func TestMeasureFailsWhenAVariantDoesNothing(t *testing.T) {
 	}
 }
 
+// A second goroutine that does nothing would look like one that costs nothing.
+func TestMeasureFailsWhenASecondGoroutineDoesNothing(t *testing.T) {
+	content := pages(1024)
+	read := copyOut(content, 1024)
+	c := newReadCheck(content, 1024, 2)
+	for name, idle := range map[string]func(buf []byte, stride int) bool{
+		"never":               func([]byte, int) bool { return false },
+		"when it is timed":    func(buf []byte, stride int) bool { return stride == 0 && &buf[0] == &c.bufs[1][0] },
+		"when it is not":      func(_ []byte, stride int) bool { return stride != 0 },
+		"both, when measured": func(_ []byte, stride int) bool { return stride == 0 },
+	} {
+		b := &block{name: "Together", size: 1024, check: c, variants: []variant{
+			{pass: read, goroutines: 1},
+			{pass: func(buf []byte, stride int) error {
+				if idle(buf, stride) {
+					return nil
+				}
+				return read(buf, stride)
+			}, goroutines: 2},
+		}}
+		if _, err := b.measure(0, func(int, int) {}); (err == nil) != (name == "never") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Goroutines that wait for their processors would make the rounds short.
+func TestCalibrateRunsOneGoroutine(t *testing.T) {
+	content := pages(1024)
+	read := copyOut(content, 1024)
+	c := newReadCheck(content, 1024, 2)
+	v := &variant{goroutines: 2, pass: func(buf []byte, stride int) error {
+		if &buf[0] == &c.bufs[1][0] {
+			t.Error("the second goroutine runs")
+		}
+		return read(buf, stride)
+	}}
+	b := &block{name: "Together", size: 1024, check: c}
+	if ops, err := b.calibrate(v); ops < 1 || err != nil || v.goroutines != 2 {
+		t.Errorf("%d ops, %v", ops, err)
+	}
+}
+
 func TestMeasureFailsWithItsVariant(t *testing.T) {
 	broken := errors.New("broken")
 	content := pages(1024)
-	b := &block{name: "Read", size: 1024, check: newReadCheck(content, 1024), variants: []variant{{
+	b := &block{name: "Read", size: 1024, check: newReadCheck(content, 1024, 1), variants: []variant{{
 		pass: func([]byte, int) error { return broken },
 	}}}
 	if _, err := b.measure(0, func(int, int) {}); !errors.Is(err, broken) {

@@ -10,25 +10,66 @@ import (
 	"strings"
 )
 
-// A fileRow is what the first column of ratios compares with.
-type fileRow struct{ column, row string }
+// A column of ratios divides the time of each row by that of another one. A
+// column without a title stays empty.
+type column struct {
+	title string
+	row   func(*series) string // by whose time
+}
 
-// The rows that stand for the file without a mapping, by block and language.
-var fileRows = map[string]fileRow{
-	"Published go": {"x os.File", "os.File Read"},
-	"Read go":      {"x os.File", "os.File ReadAt"},
-	"Write go":     {"x os.File", "os.File WriteAt"},
-	"WriteSync go": {"x os.File", "os.File WriteAt+Sync"},
-	"Read c":       {"x pread", "libc pread"},
-	"Write c":      {"x pwrite", "libc pwrite"},
-	"WriteSync c":  {"x pwrite+fsync", "libc pwrite+fsync"},
+func by(title, row string) column {
+	return column{title, func(*series) string { return row }}
+}
+
+// What stands for the file without a mapping, by block and language.
+var fileColumns = map[string]column{
+	"Published go": by("x os.File", "os.File Read"),
+	"Read go":      by("x os.File", "os.File ReadAt"),
+	"Write go":     by("x os.File", "os.File WriteAt"),
+	"WriteSync go": by("x os.File", "os.File WriteAt+Sync"),
+	"Read c":       by("x pread", "libc pread"),
+	"Write c":      by("x pwrite", "libc pwrite"),
+	"WriteSync c":  by("x pwrite+fsync", "libc pwrite+fsync"),
+	"Guard c":      by("x pread", "libc pread"),
+	"GuardWrite c": by("x pwrite", "libc pwrite"),
+	"Together go":  {"x unguarded", func(s *series) string { return "unguarded copy," + s.goroutines() }},
 }
 
 const memoryRow = "memory copy"
 
+// columns returns what stands for the file, and the limit.
+func (g *group) columns() (file, limit column) {
+	limit = by("x memcpy", memoryRow)
+	switch {
+	case g.name == "Published":
+		limit = column{"reads with data", nil}
+	case g.name == "Together":
+		limit = column{"x one alone", func(s *series) string { return strings.TrimSuffix(s.String(), s.goroutines()) + "one" }}
+	case g.guard() && g.lang == "c":
+		limit = by("x unguarded", "unguarded memcpy")
+	case g.guard():
+		limit = by("x unguarded", "unguarded copy")
+	}
+	return fileColumns[g.name+" "+g.lang], limit
+}
+
+// guard tells whether all rows of the group use one view.
+func (g *group) guard() bool {
+	return g.name == "Guard" || g.name == "GuardWrite" || g.name == "Together"
+}
+
+// goroutines returns how many of them a row of Together has, "" for others.
+func (s *series) goroutines() string {
+	if _, n, ok := strings.Cut(s.op, ","); ok && (n == "one" || n == "two") {
+		return n
+	}
+	return ""
+}
+
 // What the raw format cannot hold in a name, since / separates its keys.
 var spelling = strings.NewReplacer("exp-mmap", "x/exp/mmap", "mapview-mmap", "mapview go/mmap",
-	"ReadAt,Close", "ReadAt+Close", "mv_data+memcpy", "mv_data copy")
+	"ReadAt,Close", "ReadAt+Close", "mv_data+memcpy", "mv_data copy", ",no-handler", " NO_HANDLER",
+	",one", ", one", ",two", ", two")
 
 func writeTable(w io.Writer, r *report) error {
 	writeHead(w, r)
@@ -36,6 +77,9 @@ func writeTable(w io.Writer, r *report) error {
 		if err := writeGroup(w, g); err != nil {
 			return err
 		}
+	}
+	for _, why := range r.skips {
+		fmt.Fprintf(w, "\nSKIPPED: %s\n", why)
 	}
 	return writeLosses(w, r)
 }
@@ -53,26 +97,30 @@ func writeHead(w io.Writer, r *report) {
 	line("compilers", fmt.Sprintf("%s; %s", c["go"], c["cc"]))
 	line("date", c["date"])
 	line("page cache", "the files were written, synced and read before; every page of a mapping was touched")
-	line("method", "one op is 500 accesses; each variant gets 1.5 ms a round, the order changes, every round's "+
-		"bytes are checked; Read and Write of os.File and libc include one seek an op; Do is called "+
-		"for each access; Go has one processor")
+	line("method", "one op is 500 accesses, or as many as the file holds; each variant gets 1.5 ms a round, the "+
+		"order changes, every round's bytes are checked; Read and Write of os.File and libc include one "+
+		"seek an op; Do and mv_try are called for each access; Go has one processor, but for the rows of "+
+		"two goroutines: each has one of its own, and the time is from the first one's start to the last "+
+		"one's end")
+	line("guard", "in the blocks of this name all rows use the same pages of one view, but for NO_HANDLER "+
+		"(MV_OPEN_NO_HANDLER: the kernel copies), pread and pwrite; unguarded is the plain copy, which a "+
+		"fault ends with a signal")
 	line("runs", c["runs"]+" of each language, each a new process with new files and mappings")
 	line("columns", "x os.File (in C: x pread, x pwrite) and x memcpy are the time divided by the time of "+
-		"os.File.ReadAt or WriteAt and of a copy within ordinary memory, so below 1 is faster; "+
+		"os.File.ReadAt or WriteAt and of a copy within ordinary memory, x unguarded by that of the copy "+
+		"without a guard, x one alone by that of one goroutine; so below 1 is faster; "+
 		"median of the rounds' ratios (quartiles); up to 5 % between rows of different code can come "+
 		"from where the linker has put it")
 }
 
 func writeGroup(w io.Writer, g *group) error {
 	fmt.Fprintf(w, "\n%s\n", g.title())
-	bytes, allocs, last := "B/op", "allocs", "x memcpy"
-	if g.name == "Published" {
-		last = "reads with data"
-	}
+	bytes, allocs := "B/op", "allocs"
 	if g.lang == "c" {
 		bytes, allocs = "", ""
 	}
-	fmt.Fprintf(w, "%-29s%9s%9s%6s%7s%20s%20s\n", "", "us/op", "ns each", bytes, allocs, g.fileRow().column, last)
+	file, limit := g.columns()
+	fmt.Fprintf(w, "%-29s%9s%9s%6s%7s%20s%20s\n", "", "us/op", "ns each", bytes, allocs, file.title, limit.title)
 	for _, s := range g.series {
 		if s.again {
 			continue
@@ -87,47 +135,69 @@ func writeGroup(w io.Writer, g *group) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "noise: %s, opened twice (A/A) %v, %d rounds\n", spelling.Replace(s.String()), noise, len(s.values["ns/op"]))
+	how := "opened"
+	if g.guard() {
+		how = "measured"
+	}
+	fmt.Fprintf(w, "noise: %s, %s twice (A/A) %v, %d rounds\n", spelling.Replace(s.String()), how, noise, len(s.values["ns/op"]))
 	return nil
 }
 
 func (g *group) title() string {
 	lang := map[string]string{"go": "Go", "c": "C"}[g.lang]
-	bytes := fmt.Sprintf("%d bytes", g.size)
-	if g.size%1024 == 0 {
-		bytes = fmt.Sprintf("%d KiB", g.size/1024)
-	}
+	what := fmt.Sprintf("%s of %s", g.verb(), bytesText(g.size))
 	switch g.name {
 	case "Published":
 		return lang + ", as published (closed after the first read; the file is read past its end)"
 	case "Read":
-		return fmt.Sprintf("%s, repaired: 500 reads of %s", lang, bytes)
+		return fmt.Sprintf("%s, repaired: %s", lang, what)
 	case "Write":
-		return fmt.Sprintf("%s, with writing: 500 writes of %s, no sync", lang, bytes)
+		return fmt.Sprintf("%s, with writing: %s, no sync", lang, what)
 	case "WriteSync":
-		return fmt.Sprintf("%s, with writing: 500 writes of %s, then one sync", lang, bytes)
+		return fmt.Sprintf("%s, with writing: %s, then one sync", lang, what)
+	case "Guard", "GuardWrite":
+		return fmt.Sprintf("%s, what the guard costs: %s", lang, what)
+	case "Together":
+		return fmt.Sprintf("%s, what the guard costs: %s by each of two goroutines at once", lang, what)
 	}
-	return lang + ", " + g.name + ", " + bytes
+	return lang + ", " + g.name + ", " + bytesText(g.size)
 }
 
-func (g *group) fileRow() fileRow { return fileRows[g.name+" "+g.lang] }
+// verb is "500 reads" or "500 writes".
+func (g *group) verb() string {
+	if strings.Contains(g.name, "Write") {
+		return fmt.Sprintf("%d writes", accessesOf(g.size))
+	}
+	return fmt.Sprintf("%d reads", accessesOf(g.size))
+}
+
+func bytesText(n int) string {
+	switch {
+	case n == 1:
+		return "1 byte"
+	case n%1024 == 0:
+		return fmt.Sprintf("%d KiB", n/1024)
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
 
 func (g *group) row(s *series) (string, error) {
 	times := s.values["ns/op"]
 	ns := median(times)
-	file, err := g.against(s, g.fileRow().row)
+	file, limit := g.columns()
+	first, err := g.against(s, file)
 	if err != nil {
 		return "", err
 	}
-	memory, err := g.against(s, memoryRow)
+	last, err := g.against(s, limit)
 	if err != nil {
 		return "", err
 	}
 	if reads := s.values["reads/op"]; reads != nil {
-		memory = fmt.Sprintf("%.0f of 500, then %.0f", median(s.values["first-reads"]), median(reads))
+		last = fmt.Sprintf("%.0f of 500, then %.0f", median(s.values["first-reads"]), median(reads))
 	}
-	return fmt.Sprintf("%-29s%9.1f%9.1f%6s%7s%20s%20s", spelling.Replace(s.String()), ns/1000, ns/accesses,
-		s.typical("B/op"), s.typical("allocs/op"), file, memory), nil
+	return fmt.Sprintf("%-29s%9.1f%9.1f%6s%7s%20s%20s", spelling.Replace(s.String()), ns/1000,
+		ns/float64(accessesOf(g.size)), s.typical("B/op"), s.typical("allocs/op"), first, last), nil
 }
 
 // typical is the median of what a C row does not have.
@@ -138,10 +208,13 @@ func (s *series) typical(unit string) string {
 	return fmt.Sprintf("%.0f", median(s.values[unit]))
 }
 
-// against is the ratio of s to the row of that name, "" if there is none.
-func (g *group) against(s *series, name string) (string, error) {
+// against is the ratio of s to the row of the column, "" if there is none.
+func (g *group) against(s *series, c column) (string, error) {
+	if c.row == nil {
+		return "", nil
+	}
 	for _, other := range g.series {
-		if other.String() == name && !other.again {
+		if other.String() == c.row(s) && !other.again {
 			r, err := ratioOf(s.values["ns/op"], other.values["ns/op"])
 			if other == s {
 				return "1", err
@@ -166,7 +239,8 @@ func (g *group) noise() (ratio, *series, error) {
 
 // losses tells, for each row of mapview, which peers were faster: by more than
 // the noise, and in three quarters of the rounds. The copy in memory is no peer
-// but the limit.
+// but the limit; the one without a guard is, since it is what a program has
+// without mapview.
 func (g *group) losses() ([]string, error) {
 	noise, _, err := g.noise()
 	if err != nil {
@@ -193,7 +267,7 @@ func (g *group) lostBy(s *series, noise ratio) ([]string, error) {
 	lost := map[string]ratio{}
 	var peers []string
 	for _, peer := range g.series {
-		if ours(peer) || peer.again || peer.String() == memoryRow {
+		if ours(peer) || peer.again || peer.String() == memoryRow || peer.goroutines() != s.goroutines() {
 			continue
 		}
 		r, err := ratioOf(s.values["ns/op"], peer.values["ns/op"])

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +78,8 @@ func TestRawTextRefusesHalfLines(t *testing.T) {
 }
 
 func TestSamplesComeBackFromTheRawText(t *testing.T) {
-	b := &block{name: "Write", size: 1024, variants: []variant{{impl: "mapview", op: "WriteAt"}, {impl: "memory", op: "copy", again: true}}}
+	b := &block{name: "Write", size: 1024, variants: []variant{{impl: "mapview", op: "WriteAt"},
+		{impl: "memory", op: "copy", goroutines: 2, again: true}}}
 	var text bytes.Buffer
 	err := writeSamples(&text, b, [][]sample{
 		{{ops: 10, time: 200 * time.Microsecond, bytes: 8, allocs: 2}, {ops: 1, time: time.Microsecond}},
@@ -96,6 +98,9 @@ func TestSamplesComeBackFromTheRawText(t *testing.T) {
 	}
 	if mbs := values["MB/s"][0]; mbs != 25600 { // 512 000 bytes in 20 us
 		t.Errorf("%v MB/s", mbs)
+	}
+	if mbs := g.series[1].values["MB/s"][0]; mbs != 1024000 { // and by each of two in 1 us
+		t.Errorf("%v MB/s of two goroutines", mbs)
 	}
 }
 
@@ -166,4 +171,65 @@ func TestTableNeedsTheSameRoundsAndAnAAPair(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
+}
+
+// guardText makes three rounds of a block whose rows are of one view.
+func guardText(block string, size int, rows ...string) string {
+	var b strings.Builder
+	for _, slow := range []int{1, 3, 1} {
+		for i, row := range rows {
+			again := ""
+			if i == len(rows)-1 {
+				again = "/again=1"
+			}
+			name, ns, _ := strings.Cut(row, " ")
+			n, _ := strconv.Atoi(ns)
+			fmt.Fprintf(&b, "Benchmark%s/%s/size=%d%s-1\t30\t%d ns/op\n", block, name, size, again, n*slow)
+		}
+	}
+	return b.String()
+}
+
+func wantRows(t *testing.T, text string, rows ...string) {
+	t.Helper()
+	words := strings.Join(strings.Fields(text), " ")
+	for _, row := range rows {
+		if !strings.Contains(words, row) {
+			t.Errorf("not in the table: %s", row)
+		}
+	}
+	if t.Failed() {
+		t.Log(text)
+	}
+}
+
+func TestTableShowsWhatTheGuardCosts(t *testing.T) {
+	text := table(t, guardText("Guard", 65536, "lang=c/impl=unguarded/op=memcpy 31000", "lang=c/impl=mapview/op=mv_read 46500",
+		"lang=c/impl=mapview/op=mv_read,no-handler 310000", "lang=c/impl=libc/op=pread 62000", "lang=c/impl=unguarded/op=memcpy 31000"),
+		guardText("GuardWrite", 64, "lang=c/impl=unguarded/op=memcpy 500", "lang=c/impl=mapview/op=mv_write 1000",
+			"lang=c/impl=unguarded/op=memcpy 500"),
+		guardText("Guard", 1, "lang=go/impl=unguarded/op=copy 500", "lang=go/impl=mapview/op=At 2000",
+			"lang=go/impl=unguarded/op=copy 500"))
+	wantRows(t, text, "C, what the guard costs: 31 reads of 64 KiB us/op ns each x pread x unguarded",
+		"unguarded memcpy 31.0 1000.0 0.500 (0.500-0.500) 1",
+		"mapview mv_read 46.5 1500.0 0.750 (0.750-0.750) 1.50 (1.50-1.50)",
+		"mapview mv_read NO_HANDLER 310.0 10000.0 5.00 (5.00-5.00) 10.0 (10.0-10.0)",
+		"noise: unguarded memcpy, measured twice (A/A) 1.00 (1.00-1.00), 3 rounds",
+		"C, what the guard costs: 500 writes of 64 bytes us/op ns each x pwrite x unguarded",
+		"mapview mv_write 1.0 2.0 2.00 (2.00-2.00)",
+		"Go, what the guard costs: 500 reads of 1 byte us/op ns each B/op allocs x unguarded",
+		"mapview At 2.0 4.0 4.00 (4.00-4.00)",
+		"mapview mv_read: 1.50x unguarded memcpy", "mapview At: 4.00x unguarded copy",
+		"mapview mv_read NO_HANDLER: 10.0x unguarded memcpy, 5.00x libc pread")
+}
+
+// Two are compared with one of their kind alone, and with peers of their number.
+func TestTableShowsTwoGoroutinesOverOne(t *testing.T) {
+	text := table(t, guardText("Together", 64, "lang=go/impl=mapview/op=ReadAt,one 2000", "lang=go/impl=mapview/op=ReadAt,two 2200",
+		"lang=go/impl=unguarded/op=copy,one 1000", "lang=go/impl=unguarded/op=copy,two 2000", "lang=go/impl=mapview/op=ReadAt,one 2000"))
+	wantRows(t, text, "Go, what the guard costs: 500 reads of 64 bytes by each of two goroutines at once",
+		"x unguarded x one alone mapview ReadAt, one 2.0 4.0 2.00 (2.00-2.00) 1 ",
+		"mapview ReadAt, two 2.2 4.4 1.10 (1.10-1.10) 1.10 (1.10-1.10)",
+		"unguarded copy, one 1.0 2.0 1 1 ", "unguarded copy, two 2.0 4.0 1 2.00 (2.00-2.00)",
+		"mapview ReadAt, one: 2.00x unguarded copy, one mapview ReadAt, two: 1.10x unguarded copy, two")
 }

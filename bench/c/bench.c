@@ -22,21 +22,41 @@
 /* The compiler must not see that a copy is written over by the next one. */
 #define KEEP() __asm__ volatile("" ::: "memory")
 
-/* Reading. */
+/* Reading. What a loop needs is in locals, as a user's would be. */
 
 static int read_view(const struct block *b, const struct variant *v, char *buf, size_t stride)
 {
-    for (size_t i = 0; i < ACCESSES; i++)
-        if (mv_read(v->view, buf + i * stride, b->size, i * b->size, NULL) != (int64_t)b->size)
+    size_t size = b->size, accesses = b->accesses;
+    mv_view *view = v->view;
+    for (size_t i = 0; i < accesses; i++)
+        if (mv_read(view, buf + i * stride, size, i * size, NULL) != (int64_t)size)
             return -1;
     return 0;
 }
 
-/* read_memory serves mapview's mv_data, mmap by hand and ordinary memory. */
+/* read_memory serves mapview's mv_data, mmap by hand and ordinary memory. The
+ * compiler does not know the size: it calls memcpy in the C library. */
 static int read_memory(const struct block *b, const struct variant *v, char *buf, size_t stride)
 {
-    for (size_t i = 0; i < ACCESSES; i++) {
-        memcpy(buf + i * stride, v->memory + i * b->size, b->size);
+    size_t size = b->size, accesses = b->accesses;
+    const char *memory = v->memory;
+    for (size_t i = 0; i < accesses; i++) {
+        memcpy(buf + i * stride, memory + i * size, size);
+        KEEP();
+    }
+    return 0;
+}
+
+/* For blocks of 8 bytes alone. */
+static int read_number(const struct block *b, const struct variant *v, char *buf, size_t stride)
+{
+    size_t accesses = b->accesses;
+    mv_view *view = v->view;
+    for (size_t i = 0; i < accesses; i++) {
+        uint64_t value;
+        if (mv_load(view, i * sizeof value, sizeof value, &value, NULL) != 0)
+            return -1;
+        memcpy(buf + i * stride, &value, sizeof value);
         KEEP();
     }
     return 0;
@@ -45,18 +65,20 @@ static int read_memory(const struct block *b, const struct variant *v, char *buf
 /* The lseek back to the start, once a pass, is timed with it. */
 static int read_read(const struct block *b, const struct variant *v, char *buf, size_t stride)
 {
+    size_t size = b->size, accesses = b->accesses;
     if (lseek(v->fd, 0, SEEK_SET) != 0)
         return -1;
-    for (size_t i = 0; i < ACCESSES; i++)
-        if (read(v->fd, buf + i * stride, b->size) != (ssize_t)b->size)
+    for (size_t i = 0; i < accesses; i++)
+        if (read(v->fd, buf + i * stride, size) != (ssize_t)size)
             return -1;
     return 0;
 }
 
 static int read_pread(const struct block *b, const struct variant *v, char *buf, size_t stride)
 {
-    for (size_t i = 0; i < ACCESSES; i++)
-        if (pread(v->fd, buf + i * stride, b->size, (off_t)(i * b->size)) != (ssize_t)b->size)
+    size_t size = b->size, accesses = b->accesses;
+    for (size_t i = 0; i < accesses; i++)
+        if (pread(v->fd, buf + i * stride, size, (off_t)(i * size)) != (ssize_t)size)
             return -1;
     return 0;
 }
@@ -65,16 +87,20 @@ static int read_pread(const struct block *b, const struct variant *v, char *buf,
 
 static int write_view(const struct block *b, const struct variant *v, char *buf, size_t stride)
 {
-    for (size_t i = 0; i < ACCESSES; i++)
-        if (mv_write(v->view, buf + i * stride, b->size, i * b->size, NULL) != (int64_t)b->size)
+    size_t size = b->size, accesses = b->accesses;
+    mv_view *view = v->view;
+    for (size_t i = 0; i < accesses; i++)
+        if (mv_write(view, buf + i * stride, size, i * size, NULL) != (int64_t)size)
             return -1;
     return 0;
 }
 
 static int write_memory(const struct block *b, const struct variant *v, char *buf, size_t stride)
 {
-    for (size_t i = 0; i < ACCESSES; i++) {
-        memcpy(v->memory + i * b->size, buf + i * stride, b->size);
+    size_t size = b->size, accesses = b->accesses;
+    char *memory = v->memory;
+    for (size_t i = 0; i < accesses; i++) {
+        memcpy(memory + i * size, buf + i * stride, size);
         KEEP();
     }
     return 0;
@@ -82,19 +108,60 @@ static int write_memory(const struct block *b, const struct variant *v, char *bu
 
 static int write_write(const struct block *b, const struct variant *v, char *buf, size_t stride)
 {
+    size_t size = b->size, accesses = b->accesses;
     if (lseek(v->fd, 0, SEEK_SET) != 0)
         return -1;
-    for (size_t i = 0; i < ACCESSES; i++)
-        if (write(v->fd, buf + i * stride, b->size) != (ssize_t)b->size)
+    for (size_t i = 0; i < accesses; i++)
+        if (write(v->fd, buf + i * stride, size) != (ssize_t)size)
             return -1;
     return 0;
 }
 
 static int write_pwrite(const struct block *b, const struct variant *v, char *buf, size_t stride)
 {
-    for (size_t i = 0; i < ACCESSES; i++)
-        if (pwrite(v->fd, buf + i * stride, b->size, (off_t)(i * b->size)) != (ssize_t)b->size)
+    size_t size = b->size, accesses = b->accesses;
+    for (size_t i = 0; i < accesses; i++)
+        if (pwrite(v->fd, buf + i * stride, size, (off_t)(i * size)) != (ssize_t)size)
             return -1;
+    return 0;
+}
+
+/* The same copies as read_memory and write_memory make, each in an mv_try. */
+
+struct piece {
+    char *to;
+    const char *from;
+    size_t size;
+};
+
+static int copy_piece(void *arg)
+{
+    const struct piece *piece = arg;
+    memcpy(piece->to, piece->from, piece->size);
+    return 0;
+}
+
+static int read_try(const struct block *b, const struct variant *v, char *buf, size_t stride)
+{
+    size_t size = b->size, accesses = b->accesses;
+    const char *memory = v->memory;
+    for (size_t i = 0; i < accesses; i++) {
+        struct piece piece = {buf + i * stride, memory + i * size, size};
+        if (mv_try(v->view, copy_piece, &piece, NULL) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int write_try(const struct block *b, const struct variant *v, char *buf, size_t stride)
+{
+    size_t size = b->size, accesses = b->accesses;
+    char *memory = v->memory;
+    for (size_t i = 0; i < accesses; i++) {
+        struct piece piece = {memory + i * size, buf + i * stride, size};
+        if (mv_try(v->view, copy_piece, &piece, NULL) != 0)
+            return -1;
+    }
     return 0;
 }
 
@@ -127,20 +194,20 @@ static int sync_pwrite(const struct block *b, const struct variant *v, char *buf
 }
 
 /* What a block's variants work on: each has a view, a mapping or a descriptor
- * of its own. */
+ * of its own, but for the Guard blocks, which are about one view. */
 struct opened {
     mv_view *views[2];
-    char *mappings[2]; /* the second for the A/A pair */
+    mv_view *unhandled; /* with MV_OPEN_NO_HANDLER */
+    char *mappings[2];  /* the second for the A/A pair */
     char *memory;
     int fd;
 };
 
-static int open_view(const char *path, int write, mv_view **out)
+static int open_view(const char *path, uint64_t flags, mv_view **out)
 {
     mv_options options = MV_OPTIONS_INIT;
     mv_error error = MV_ERROR_INIT;
-    if (write)
-        options.flags = MV_OPEN_WRITE;
+    options.flags = flags;
     if (mv_open(path, &options, out, &error) == 0)
         return 0;
     errno = 0;
@@ -149,10 +216,13 @@ static int open_view(const char *path, int write, mv_view **out)
 
 static int open_all(struct opened *o, const char *path, int write)
 {
-    *o = (struct opened){{NULL, NULL}, {NULL, NULL}, NULL, -1};
+    *o = (struct opened){.fd = -1};
+    uint64_t flags = write ? MV_OPEN_WRITE : 0;
     for (int i = 0; i < 2; i++)
-        if (open_view(path, write, &o->views[i]) != 0)
+        if (open_view(path, flags, &o->views[i]) != 0)
             return -1;
+    if (open_view(path, flags | MV_OPEN_NO_HANDLER, &o->unhandled) != 0)
+        return -1;
     if ((o->fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC)) < 0)
         return fail("open", path);
     for (int i = 0; i < 2; i++) {
@@ -177,6 +247,8 @@ static int close_all(struct opened *o, int rc)
         if (o->mappings[i])
             munmap(o->mappings[i], FILE_SIZE);
     }
+    if (mv_close(o->unhandled, NULL) != 0)
+        rc = fail("mv_close", "C");
     if (o->fd >= 0)
         close(o->fd);
     free(o->memory);
@@ -221,6 +293,36 @@ static void add_syncs(struct block *b, struct opened *o)
     block_add(b, &(struct variant){"libc", "pwrite+fsync", sync_pwrite, NULL, NULL, o->fd, 1});
 }
 
+/* Every variant uses the same view, whose mapping's place makes no difference
+ * then; the two in which the kernel copies have to use another. */
+static void add_guarded_reads(struct block *b, struct opened *o)
+{
+    mv_view *view = o->views[0];
+    char *data = mv_data(view);
+    block_add(b, &(struct variant){"unguarded", "memcpy", read_memory, view, data, -1, 0});
+    block_add(b, &(struct variant){"mapview", "mv_read", read_view, view, data, -1, 0});
+    block_add(b, &(struct variant){"mapview", "mv_try+memcpy", read_try, view, data, -1, 0});
+    if (b->size == sizeof(uint64_t))
+        block_add(b, &(struct variant){"mapview", "mv_load", read_number, view, data, -1, 0});
+    block_add(b,
+              &(struct variant){"mapview", "mv_read,no-handler", read_view, o->unhandled, NULL, -1, 0});
+    block_add(b, &(struct variant){"libc", "pread", read_pread, NULL, NULL, o->fd, 0});
+    block_add(b, &(struct variant){"unguarded", "memcpy", read_memory, view, data, -1, 1});
+}
+
+static void add_guarded_writes(struct block *b, struct opened *o)
+{
+    mv_view *view = o->views[0];
+    char *data = mv_data(view);
+    block_add(b, &(struct variant){"unguarded", "memcpy", write_memory, view, data, -1, 0});
+    block_add(b, &(struct variant){"mapview", "mv_write", write_view, view, data, -1, 0});
+    block_add(b, &(struct variant){"mapview", "mv_try+memcpy", write_try, view, data, -1, 0});
+    block_add(
+        b, &(struct variant){"mapview", "mv_write,no-handler", write_view, o->unhandled, NULL, -1, 0});
+    block_add(b, &(struct variant){"libc", "pwrite", write_pwrite, NULL, NULL, o->fd, 0});
+    block_add(b, &(struct variant){"unguarded", "memcpy", write_memory, view, data, -1, 1});
+}
+
 /* A row of the plan. */
 struct row {
     const char *name;
@@ -257,8 +359,18 @@ static int make_file(const char *path, char *content, uint64_t seed)
 }
 
 static const struct row plan[] = {
-    {"Read", 4096, add_reads},   {"Read", 1024, add_reads},      {"Write", 4096, add_writes},
-    {"Write", 1024, add_writes}, {"WriteSync", 4096, add_syncs},
+    {"Read", 4096, add_reads},
+    {"Read", 1024, add_reads},
+    {"Write", 4096, add_writes},
+    {"Write", 1024, add_writes},
+    {"WriteSync", 4096, add_syncs},
+    {"Guard", 8, add_guarded_reads},
+    {"Guard", 64, add_guarded_reads},
+    {"Guard", 1024, add_guarded_reads},
+    {"Guard", 4096, add_guarded_reads},
+    {"Guard", 65536, add_guarded_reads},
+    {"GuardWrite", 64, add_guarded_writes},
+    {"GuardWrite", 4096, add_guarded_writes},
 };
 
 int main(int argc, char **argv)
@@ -276,7 +388,7 @@ int main(int argc, char **argv)
         return 1;
     int rows = (int)(sizeof plan / sizeof plan[0]);
     for (int i = 0; i < rows; i++) {
-        int reads = strcmp(plan[i].name, "Read") == 0;
+        int reads = strstr(plan[i].name, "Write") == NULL;
         if (run_row(&plan[i], reads ? read_path : write_path, reads ? content : NULL, seconds / rows,
                     argc == 4 ? argv[3] : "") != 0)
             return 1;

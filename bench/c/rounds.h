@@ -13,8 +13,8 @@
 #include <stdint.h>
 
 enum {
-    ACCESSES = 500, /* reads or writes in one op, as in the notes */
-    FILE_SIZE = ACCESSES * 4096,
+    MOST_ACCESSES = 500, /* reads or writes in one op, as in the notes */
+    FILE_SIZE = MOST_ACCESSES * 4096,
     MAX_VARIANTS = 16
 };
 
@@ -23,26 +23,27 @@ struct block;
 /* A variant is one way to do the op of its block. */
 struct variant {
     const char *impl, *op;
-    /* pass does one op: access i works on block->size bytes of the file at
-     * i * size, and of buf at i * stride. It returns 0, or -1 when an access
-     * did not move what it should. */
+    /* pass does one op: access i of block->accesses works on block->size bytes
+     * of the file at i * size, and of buf at i * stride. It returns 0, or -1
+     * when an access did not move what it should. */
     int (*pass)(const struct block *block, const struct variant *self, char *buf, size_t stride);
     void *view;   /* the mv_view of mapview's variants */
     char *memory; /* where the bytes are: a mapping, or ordinary memory */
     int fd;       /* of the variants that make a system call for each access */
-    int again;    /* the second of the A/A pair, opened anew */
+    int again;    /* the second of the A/A pair */
 };
 
 /* A block is one row of the plan: variants that do the same work. */
 struct block {
-    const char *name;    /* as in the raw text: Read, Write, WriteSync */
+    const char *name;    /* as in the raw text: Read, Write, WriteSync, Guard, GuardWrite */
     size_t size;         /* bytes of one access */
+    size_t accesses;     /* in one op: block_measure sets it */
     const char *path;    /* the file */
     const char *content; /* reading: what the file holds; writing: NULL */
     struct variant variants[MAX_VARIANTS];
     int count;
     char *buf;  /* size bytes: what the timed passes are given */
-    char *wide; /* ACCESSES * size bytes: what the check's pass is given */
+    char *wide; /* accesses * size bytes: what the check's pass is given */
     char *got;  /* the same: what was read back */
 };
 

@@ -19,9 +19,15 @@ static int is(const char *name)
 }
 
 /* place says which page access i works on. */
-static size_t place(size_t i)
+static size_t place(const struct block *b, size_t i)
 {
-    return is("one-page") ? 0 : is("backwards") ? ACCESSES - 1 - i : i;
+    return is("one-page") ? 0 : is("backwards") ? b->accesses - 1 - i : i;
+}
+
+/* part says how many bytes of an access are moved. */
+static size_t part(const struct block *b)
+{
+    return is("half") ? b->size / 2 : is("last-byte") ? b->size - 1 : b->size;
 }
 
 /* idle says whether this pass does nothing. Stride 0 is a timed pass. */
@@ -41,14 +47,14 @@ static int result(size_t stride)
 
 static int read_right(const struct block *b, const struct variant *v, char *buf, size_t stride)
 {
-    for (size_t i = 0; i < ACCESSES; i++)
+    for (size_t i = 0; i < b->accesses; i++)
         memcpy(buf + i * stride, v->memory + i * b->size, b->size);
     return 0;
 }
 
 static int write_right(const struct block *b, const struct variant *v, char *buf, size_t stride)
 {
-    for (size_t i = 0; i < ACCESSES; i++)
+    for (size_t i = 0; i < b->accesses; i++)
         memcpy(v->memory + i * b->size, buf + i * stride, b->size);
     return 0;
 }
@@ -57,8 +63,8 @@ static int read_wrong(const struct block *b, const struct variant *v, char *buf,
 {
     if (idle(stride))
         return 0;
-    for (size_t i = 0; i < ACCESSES; i++)
-        memcpy(buf + i * stride, v->memory + place(i) * b->size, b->size);
+    for (size_t i = 0; i < b->accesses; i++)
+        memcpy(buf + i * stride, v->memory + place(b, i) * b->size, part(b));
     return result(stride);
 }
 
@@ -66,17 +72,17 @@ static int write_wrong(const struct block *b, const struct variant *v, char *buf
 {
     if (idle(stride))
         return 0;
-    for (size_t i = 0; i < ACCESSES; i++)
-        memcpy(v->memory + place(i) * b->size, buf + i * stride, b->size);
+    for (size_t i = 0; i < b->accesses; i++)
+        memcpy(v->memory + place(b, i) * b->size, buf + i * stride, part(b));
     return result(stride);
 }
 
-/* broken read|write HOW FILE */
+/* broken read|write HOW FILE SIZE */
 int main(int argc, char **argv)
 {
     static char memory[FILE_SIZE];
     uint64_t seed = 3;
-    if (argc != 4)
+    if (argc != 5)
         return 2;
     int reads = strcmp(argv[1], "read") == 0;
     how = argv[2];
@@ -86,7 +92,7 @@ int main(int argc, char **argv)
         return 2;
     memcpy(content, memory, sizeof memory);
     struct block b = {.name = reads ? "Read" : "Write",
-                      .size = 1024,
+                      .size = strtoul(argv[4], NULL, 10),
                       .path = argv[3],
                       .content = reads ? content : NULL};
     struct variant right = {"memory", "right", reads ? read_right : write_right, NULL, memory, -1, 0};

@@ -1,0 +1,78 @@
+// guard.go holds the ways to read one view: what is the price of a fault being
+// an error? So there is no peer, but the copy that a program without mapview
+// would make, and all variants have the same pages of the same mapping.
+
+package main
+
+import (
+	"runtime"
+
+	mapview "example.com/mapview/go"
+)
+
+func openView(r *resources, path string) (*mapview.View, error) {
+	v, err := mapview.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	r.closeLater(v.Close)
+	return v, nil
+}
+
+// openGuard has At, which returns one byte, where an access is one byte.
+func openGuard(path string, content []byte, size int) (*block, error) {
+	b := &block{name: "Guard", size: size, check: newReadCheck(content, size, 1)}
+	v, err := openView(&b.resources, path)
+	if err != nil {
+		return nil, err
+	}
+	unguarded := variant{impl: "unguarded", op: "copy", pass: copyOut(v.Bytes(), size)}
+	b.variants = []variant{unguarded,
+		{impl: "mapview", op: "ReadAt", pass: viewReadAt(v, size)},
+		{impl: "mapview", op: "Do", pass: viewDoRead(v, size)},
+	}
+	if size == 1 {
+		b.variants = append(b.variants, variant{impl: "mapview", op: "At", pass: viewAt(v)})
+	}
+	unguarded.again = true
+	b.variants = append(b.variants, unguarded)
+	return b, nil
+}
+
+func viewAt(v *mapview.View) func([]byte, int) error {
+	return func(buf []byte, stride int) error {
+		for i := range accesses {
+			buf[i*stride] = v.At(i)
+		}
+		return nil
+	}
+}
+
+// A skip is the reason why a block cannot be measured here.
+type skip string
+
+func (s skip) Error() string { return string(s) }
+
+// openTogether has the same pass on one goroutine and on two, each with a
+// processor. The copies without a guard tell what the machine takes for that.
+func openTogether(path string, content []byte, size, processors int) (*block, error) {
+	if processors < 2 {
+		return nil, skip("two goroutines on two processors: there is only one")
+	}
+	b := &block{name: "Together", size: size, check: newReadCheck(content, size, 2)}
+	v, err := openView(&b.resources, path)
+	if err != nil {
+		return nil, err
+	}
+	was := runtime.GOMAXPROCS(2)
+	b.closeLater(func() error { runtime.GOMAXPROCS(was); return nil })
+	readAt, unguarded := viewReadAt(v, size), copyOut(v.Bytes(), size)
+	b.variants = []variant{
+		{impl: "mapview", op: "ReadAt,one", pass: readAt, goroutines: 1},
+		{impl: "mapview", op: "ReadAt,two", pass: readAt, goroutines: 2},
+		{impl: "unguarded", op: "copy,one", pass: unguarded, goroutines: 1},
+		{impl: "unguarded", op: "copy,two", pass: unguarded, goroutines: 2},
+		{impl: "mapview", op: "ReadAt,one", pass: readAt, goroutines: 1, again: true},
+	}
+	return b, nil
+}
