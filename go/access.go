@@ -14,25 +14,16 @@ import (
 // ReadAt copies len(p) bytes of the view, starting at off, into p. It returns
 // fewer only with an error: io.EOF where the view ends, a *[FaultError] where
 // the bytes cannot be read. It implements [io.ReaderAt].
-func (v *View) ReadAt(p []byte, off int64) (n int, err error) {
+func (v *View) ReadAt(p []byte, off int64) (int, error) {
 	size := v.size.Load()
 	if off < 0 || off >= size || len(p) == 0 || int64(len(p)) > size-off {
 		return v.readPart(p, off, size)
 	}
-	// What copy does, without a call of it: that would take as long as the
-	// copying of 64 bytes.
-	panicOnFault := debug.SetPanicOnFault(true)
-	defer func() {
-		if n == 0 {
-			v.catch(recover(), panicOnFault)
-			n, err = v.readSlowly(p, off)
-		}
-	}()
-	copy(p, v.at(off, int64(len(p))))
-	debug.SetPanicOnFault(panicOnFault)
+	if !v.copy(&p[0], v.pointer(off), len(p)) {
+		return v.readSlowly(p, off)
+	}
 	runtime.KeepAlive(v)
-	n = len(p)
-	return n, nil
+	return len(p), nil
 }
 
 // readPart is for what is not wholly inside, or empty.
@@ -85,7 +76,7 @@ func (v *View) WriteAt(p []byte, off int64) (int, error) {
 	if int64(len(p)) > size-off {
 		p, err = p[:size-off], &v.errs.writeShort
 	}
-	if !v.copy(v.at(off, int64(len(p))), p) {
+	if !v.copy(v.pointer(off), &p[0], len(p)) {
 		return v.writeSlowly(p, off, err)
 	}
 	runtime.KeepAlive(v)
@@ -128,7 +119,7 @@ func (v *View) writeSlowly(p []byte, off int64, err error) (int, error) {
 func (v *View) At(i int) byte {
 	var x [1]byte
 	b := v.at(0, v.Size())
-	if v.copy(x[:], unsafe.Slice(&b[i], 1)) {
+	if v.copy(&x[0], &b[i], 1) {
 		runtime.KeepAlive(v)
 		return x[0]
 	}
@@ -146,15 +137,18 @@ func (v *View) At(i int) byte {
 	panic(err)
 }
 
-// copy is the builtin, but returns false when a fault in the view stops it.
-func (v *View) copy(dst, src []byte) (done bool) {
+// copy is the builtin for n bytes, but returns false when a fault in the view
+// stops it. It takes what fits in registers, and its deferred function as few
+// variables as it can do with: to note more of them would take as long as to
+// copy 64 bytes.
+func (v *View) copy(dst, src *byte, n int) (done bool) {
 	panicOnFault := debug.SetPanicOnFault(true)
 	defer func() {
 		if !done { // to recover each time would double the cost
 			v.catch(recover(), panicOnFault)
 		}
 	}()
-	copy(dst, src)
+	copy(unsafe.Slice(dst, n), unsafe.Slice(src, n))
 	debug.SetPanicOnFault(panicOnFault)
 	return true
 }

@@ -107,8 +107,11 @@ func (v *View) File() (*os.File, error) {
 
 // at returns the n bytes at off, which the caller has checked.
 func (v *View) at(off, n int64) []byte {
-	return unsafe.Slice((*byte)(unsafe.Add(v.base, off)), n)
+	return unsafe.Slice(v.pointer(off), n)
 }
+
+// pointer is the address of the byte at off, which the caller has checked.
+func (v *View) pointer(off int64) *byte { return (*byte)(unsafe.Add(v.base, off)) }
 
 // address is where the byte at off lies, or would.
 func (v *View) address(off int64) uintptr { return uintptr(v.base) + uintptr(off) }
