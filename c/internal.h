@@ -50,7 +50,7 @@ int mv__fail_call(mv_error *err, int code, const char *op);
 
 /* ---- options ---- */
 
-enum mv__kind { MV__PATH, MV__DESCRIPTOR, MV__ANONYMOUS };
+enum mv__kind { MV__PATH, MV__DESCRIPTOR, MV__ANONYMOUS, MV__MEMORY };
 
 /* mv__options_check copies *given (NULL: the defaults) to *out after checking
  * every field that can be judged without the file. */
@@ -108,6 +108,10 @@ int mv__source_path(struct mv__source *out, const char *path, const mv_options *
 int mv__source_descriptor(struct mv__source *out, int given, const mv_options *options, int *fd,
                           mv_error *err);
 int mv__source_memory(struct mv__source *out, int *fd, mv_error *err);
+
+/* mv__source_memory_path stores where the memory of that name lies. */
+#define MV__MEMORY_PATH 272 /* bytes: the folder, a name of 255 and its end */
+int mv__source_memory_path(const char *name, char path[MV__MEMORY_PATH], mv_error *err);
 
 /* mv__source_has_file is false for private memory only. */
 bool mv__source_has_file(const struct mv__source *source);

@@ -109,21 +109,25 @@ static int check_out(mv_view **out, mv_error *err)
     return out ? 0 : mv__fail(err, -EINVAL, "out", "out is NULL");
 }
 
+static int open_path(const char *path, const mv_options *o, mv_view **out, mv_error *err)
+{
+    struct mv__source source;
+    int fd;
+    int r = mv__source_path(&source, path, o, &fd, err);
+    if (r != 0)
+        return r;
+    return make_view(&source, fd, o, (o->flags & MV_OPEN_EXCLUSIVE) ? path : NULL, out, err);
+}
+
 int mv_open(const char *path, const mv_options *options, mv_view **out, mv_error *err)
 {
     mv_options o;
-    struct mv__source source;
-    int fd;
     int r = check_out(out, err);
     if (r == 0 && (!path || !path[0]))
         r = mv__fail(err, path ? -ENOENT : -EINVAL, "path", "the path is %s", path ? "empty" : "NULL");
     if (r == 0)
         r = mv__options_check(options, MV__PATH, &o, err);
-    if (r == 0)
-        r = mv__source_path(&source, path, &o, &fd, err);
-    if (r != 0)
-        return r;
-    return make_view(&source, fd, &o, (o.flags & MV_OPEN_EXCLUSIVE) ? path : NULL, out, err);
+    return r != 0 ? r : open_path(path, &o, out, err);
 }
 
 int mv_open_fd(int fd, const mv_options *options, mv_view **out, mv_error *err)
@@ -170,6 +174,52 @@ int mv_anonymous(uint64_t size, const mv_options *options, mv_view **out, mv_err
         return r;
     o.file_size = size;
     return make_view(&source, fd, &o, NULL, out, err);
+}
+
+static int plan_memory(uint64_t size, const mv_options *options, mv_options *o, mv_error *err)
+{
+    int r = mv__options_check(options, MV__MEMORY, o, err);
+    if (r != 0)
+        return r;
+    if (size > (uint64_t)INT64_MAX)
+        return mv__fail(err, -EOVERFLOW, "size", "%" PRIu64 " bytes are over 63 bits", size);
+    if (size > 0 && (!(o->flags & MV_OPEN_WRITE) || (o->flags & MV_OPEN_PRIVATE)))
+        return mv__fail(err, -EINVAL, "size", "a size needs a view that is shared and can be written");
+    /* With blocks, unlike memory of mv_anonymous: the file system that it lies
+     * in may be small, as in a container. */
+    o->file_size = size;
+    o->flags |= MV_OPEN_NOFOLLOW;
+    return 0;
+}
+
+int mv_memory(const char *name, uint64_t size, const mv_options *options, mv_view **out, mv_error *err)
+{
+    mv_options o;
+    char path[MV__MEMORY_PATH];
+    int r = check_out(out, err);
+    if (r == 0)
+        r = mv__source_memory_path(name, path, err);
+    if (r == 0)
+        r = plan_memory(size, options, &o, err);
+    if (r != 0)
+        return r;
+    return open_path(path, &o, out, err);
+}
+
+int mv_unlink_memory(const char *name, mv_error *err)
+{
+    char path[MV__MEMORY_PATH];
+    int r = mv__error_usable(err);
+    if (r == 0)
+        r = mv__source_memory_path(name, path, err);
+    if (r != 0)
+        return r;
+    r = (int)mv__sys.unlink(path);
+    if (r == -EPERM) /* of a sticky folder: shm_unlink says so, too */
+        r = -EACCES;
+    if (r < 0)
+        return mv__fail(err, r, "unlink", "the memory cannot be removed: %s", mv_strerror(r));
+    return 0;
 }
 
 int mv_detach(mv_view *view, mv_error *err)

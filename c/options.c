@@ -22,6 +22,8 @@ static uint64_t flags_of_kind(enum mv__kind kind)
     switch (kind) {
     case MV__PATH:
         return EVERY_FLAG & ~MV_OPEN_SHARE_DESCRIPTION;
+    case MV__MEMORY:
+        return EVERY_FLAG & ~(MV_OPEN_SHARE_DESCRIPTION | MV_OPEN_DEVICE | MV_OPEN_NOFOLLOW);
     case MV__DESCRIPTOR:
         return EVERY_FLAG & ~(MV_OPEN_CREATE | MV_OPEN_EXCLUSIVE | MV_OPEN_NOFOLLOW);
     default:
@@ -97,6 +99,8 @@ static int check_fields(const mv_options *o, enum mv__kind kind, mv_error *err)
             return invalid(err, "private memory cannot grow, so it takes no reserve");
         return 0;
     }
+    if (o->file_size && kind == MV__MEMORY)
+        return invalid(err, "memory takes its size as an argument, not as file_size");
     if (o->file_size && !shared_write)
         return invalid(err, "a file size needs a view that is shared and can be written");
     if (o->file_size && (o->flags & MV_OPEN_DEVICE))

@@ -215,6 +215,27 @@ int mv__source_memory(struct mv__source *out, int *fd, mv_error *err)
     return 0;
 }
 
+/* The folder of shm_open on Linux, in every libc. */
+#define MEMORY_FOLDER "/dev/shm"
+
+int mv__source_memory_path(const char *name, char path[MV__MEMORY_PATH], mv_error *err)
+{
+    if (!name)
+        return mv__fail(err, -EINVAL, "name", "the name is NULL");
+    size_t n = strnlen(name, MV__MEMORY_PATH);
+    if (n < 2 || name[0] != '/' || memchr(name + 1, '/', n - 1))
+        return mv__fail(
+            err, -EINVAL, "name",
+            "the name of memory is a slash and at least one more byte, none of them a slash");
+    if (strcmp(name, "/.") == 0 || strcmp(name, "/..") == 0)
+        return mv__fail(err, -EINVAL, "name", "%s is a folder, not memory", name);
+    if (n - 1 > NAME_MAX)
+        return mv__fail(err, -ENAMETOOLONG, "name", "the name is longer than a slash and %d bytes",
+                        NAME_MAX);
+    (void)snprintf(path, MV__MEMORY_PATH, MEMORY_FOLDER "%s", name);
+    return 0;
+}
+
 int mv__source_length(const struct mv__source *source, int fd, uint64_t *out, mv_error *err)
 {
     struct stat st;

@@ -238,6 +238,32 @@ MV_API int mv_open_fd(int fd, const mv_options *options, mv_view **out, mv_error
 MV_API int mv_anonymous(uint64_t size, const mv_options *options, mv_view **out, mv_error *err);
 
 /*
+ * mv_memory opens the shared memory of that name, which every process can find:
+ * what shm_open(3) opens. name is a slash and 1 to 255 bytes that are no slash.
+ * The memory stays until mv_unlink_memory, or until the machine stops.
+ *
+ * The view is one of a file: options are those of mv_open, but _NOFOLLOW is
+ * implied, and _DEVICE and file_size are refused. size makes the memory at
+ * least that long, which needs a shared MV_OPEN_WRITE view; 0 takes it as it is.
+ * What size and mv_resize add is taken then, not at first touch, so that it
+ * cannot run out at a store. Of processes that open it beside each other with
+ * MV_OPEN_CREATE and a size, each gets all of it.
+ *
+ * Errors: as mv_open, and -EINVAL (a name that is none, file_size, or a size
+ * where the view cannot grow), -ENAMETOOLONG, and -ENOENT (no memory has that
+ * name, or the system has no /dev/shm).
+ */
+MV_API int mv_memory(const char *name, uint64_t size, const mv_options *options, mv_view **out,
+                     mv_error *err);
+
+/*
+ * mv_unlink_memory removes the name of shared memory. Views of it stay, and the
+ * memory goes with the last of them. Errors: -ENOENT (no memory has that name),
+ * -EACCES (it is another user's), -EINVAL and -ENAMETOOLONG as mv_memory.
+ */
+MV_API int mv_unlink_memory(const char *name, mv_error *err);
+
+/*
  * mv_detach ends all access, for good. The address stays taken: every later
  * access through a raw pointer faults, every later call but mv_detach,
  * mv_data, mv_size and mv_close returns -EBADF, and a call that is running

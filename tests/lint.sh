@@ -45,10 +45,11 @@ check_with_cppcheck() {
         --inline-suppr --suppress=missingIncludeSystem -Iinclude -Ic $(core_sources)
 }
 
-# No C file over 600 lines. (clang-tidy looks at the length of functions.)
+# No C file over 600 lines, but for the header, which is the manual. (clang-tidy
+# looks at the length of functions.)
 length() {
     # shellcheck disable=SC2086
-    ! wc -l include/*.h $c_files | awk '$2 != "total" && $1 > 600' | grep .
+    ! wc -l $c_files | awk '$2 != "total" && $1 > 600' | grep .
 }
 
 go_form() {

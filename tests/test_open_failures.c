@@ -195,6 +195,37 @@ static int64_t make_private_memory(void)
     return mv_anonymous(PAGES * PAGE, &o, &view, ERR);
 }
 
+static char memory_name[64];
+
+static void prepare_name(void)
+{
+    prepare_nothing();
+    snprintf(memory_name, sizeof memory_name, "/mapview-%d", (int)getpid());
+    snprintf(path, sizeof path, "/dev/shm%s", memory_name);
+}
+
+static void prepare_named_memory(void)
+{
+    prepare_name();
+    make_file(path, PAGE);
+}
+
+static int64_t create_named_memory(void)
+{
+    mv_options o = with(MV_OPEN_WRITE | MV_OPEN_CREATE | MV_OPEN_EXCLUSIVE);
+    return mv_memory(memory_name, PAGE, &o, &view, ERR);
+}
+
+static int64_t unlink_memory(void)
+{
+    return mv_unlink_memory(memory_name, ERR);
+}
+
+static void check_unlinked(int64_t result)
+{
+    SAME(file_exists(path), result < 0);
+}
+
 static void check_memory(int64_t result)
 {
     SAME(result < 0, view == NULL);
@@ -294,6 +325,10 @@ static const struct failing_case cases[] = {
     {"open unlinked fd", prepare_unlinked, open_fd_to_read, check_descriptor, clean,
      {ANEW, LAST_LOOK, NAME}},
     {"make memory", prepare_nothing, make_memory, check_memory, clean, {ONLY_LONGER, LAST_LOOK}},
+    {"create named memory", prepare_name, create_named_memory, check_created, clean,
+     {NAME, FOLDER, ONLY_LONGER, LAST_LOOK}},
+    {"unlink memory", prepare_named_memory, unlink_memory, check_unlinked, clean,
+     {{true, FAILING_unlink, 0, -EPERM, -EACCES, false}}},
     {"make private memory", prepare_nothing, make_private_memory, check_memory, clean, {HINTS}},
     {"detach to read", prepare_read_view, detach, check_detached, clean, {MAY_FAIL(mmap)}},
     {"detach to write", prepare_write_view, detach, check_detached, clean, {MAY_FAIL(mmap), LOOKS}},
