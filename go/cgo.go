@@ -12,6 +12,10 @@ package mapview
 #cgo nocallback mv_open_fd
 #cgo noescape mv_anonymous
 #cgo nocallback mv_anonymous
+#cgo noescape mv_memory
+#cgo nocallback mv_memory
+#cgo noescape mv_unlink_memory
+#cgo nocallback mv_unlink_memory
 #cgo noescape mv_detach
 #cgo nocallback mv_detach
 #cgo noescape mv_close
@@ -168,6 +172,20 @@ func coreAnonymous(size int64, p *plan) (handle, *failure) {
 	options, e := p.options(), newError()
 	code := C.mv_anonymous(C.uint64_t(size), &options, &v, &e)
 	return v, result(code, &e)
+}
+
+// coreMemory takes a name that ends in a NUL, and the file size of p as size.
+func coreMemory(name []byte, p *plan) (handle, *failure) {
+	var v handle
+	options, e := p.options(), newError()
+	options.file_size = 0
+	code := C.mv_memory((*C.char)(unsafe.Pointer(&name[0])), C.uint64_t(p.fileSize), &options, &v, &e)
+	return v, result(code, &e)
+}
+
+func coreUnlinkMemory(name []byte) *failure {
+	e := newError()
+	return result(C.mv_unlink_memory((*C.char)(unsafe.Pointer(&name[0])), &e), &e)
 }
 
 // A shape is what a View needs to know of its mv_view.

@@ -7,7 +7,8 @@ reading and writing.
 A [View] is an [io.ReaderAt] and an [io.WriterAt] that costs little more than a
 copy, and a [Cursor] reads and writes it like a file. Through [View.Do],
 [View.Bytes], [Slice] and [Ptr] its bytes can be used in place. [Open] and [OpenFile] show a named file, [Map] one that is open
-already, [Anonymous] and [NewMemory] memory.
+already, [Anonymous] and [NewMemory] memory without a name and [OpenMemory]
+memory that every process can find by one.
 
 The work is done by a C core, so the package needs cgo and a C compiler, and
 Linux.

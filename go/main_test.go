@@ -27,6 +27,7 @@ import (
 var children = map[string]func(args []string) error{
 	"increment": childIncrement,
 	"print":     childPrint,
+	"count":     childCount,
 	"reserve":   childReserve,
 	"lend":      childLend,
 	"crash":     childCrash,

@@ -3,8 +3,11 @@
 package mapview_test
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -71,6 +74,83 @@ func TestNewMemoryGrows(t *testing.T) {
 	if other.Len() != 1<<20 || other.At(1<<20-1) != 5 {
 		t.Errorf("length %d", other.Len())
 	}
+}
+
+// memoryName returns the name of shared memory of this test, which is removed
+// when it ends.
+func memoryName(t testing.TB) string {
+	name := fmt.Sprintf("/mapview-%d-%s", os.Getpid(), strings.ReplaceAll(t.Name(), "/", "-"))
+	t.Cleanup(func() {
+		if err := mapview.RemoveMemory(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Error(err)
+		}
+	})
+	return name
+}
+
+func TestOpenMemory(t *testing.T) {
+	name := memoryName(t)
+	opt := &mapview.Options{FileSize: 100, Reserve: 1 << 20}
+	v, err := mapview.OpenMemory(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o640, opt)
+	opened(t, v, err)
+	if v.Len() != 100 || v.Name() != name {
+		t.Errorf("length %d, name %q", v.Len(), v.Name())
+	}
+	info, err := os.Stat("/dev/shm" + name)
+	if err != nil || info.Mode() != 0o640 {
+		t.Error(info, err)
+	}
+	_, err = mapview.OpenMemory(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0, opt)
+	wantError(t, err, fs.ErrExist)
+
+	reader, err := mapview.OpenMemory(name, os.O_RDONLY, 0, &mapview.Options{Reserve: 1 << 20})
+	opened(t, reader, err)
+	v.WriteAt([]byte{7}, 99)
+	if reader.At(99) != 7 {
+		t.Error("another view does not see the byte")
+	}
+	if err := v.Resize(1 << 20); err != nil {
+		t.Error(err)
+	}
+	if err := reader.Refresh(); err != nil || reader.Len() != 1<<20 {
+		t.Error(reader.Len(), err)
+	}
+
+	if err := mapview.RemoveMemory(name); err != nil {
+		t.Error(err)
+	}
+	wantError(t, mapview.RemoveMemory(name), fs.ErrNotExist)
+	_, err = mapview.OpenMemory(name, os.O_RDONLY, 0, nil)
+	wantError(t, err, fs.ErrNotExist)
+	if v.At(99) != 7 || reader.At(99) != 7 {
+		t.Error("the views have lost their memory")
+	}
+}
+
+func TestOpenMemoryRefuses(t *testing.T) {
+	for what, open := range map[string]func(string) (*mapview.View, error){
+		"a size to read": func(name string) (*mapview.View, error) {
+			return mapview.OpenMemory(name, os.O_RDONLY|os.O_CREATE, 0, &mapview.Options{FileSize: 1})
+		},
+		"O_APPEND": func(name string) (*mapview.View, error) {
+			return mapview.OpenMemory(name, os.O_RDWR|os.O_APPEND, 0, nil)
+		},
+		"NoFollow": func(name string) (*mapview.View, error) {
+			return mapview.OpenMemory(name, os.O_RDWR, 0, &mapview.Options{NoFollow: true})
+		},
+		"a bad name": func(name string) (*mapview.View, error) {
+			return mapview.OpenMemory(name+"/x", os.O_RDWR, 0, nil)
+		},
+		"a NUL": func(name string) (*mapview.View, error) {
+			return mapview.OpenMemory(name+"\x00x", os.O_RDWR|os.O_CREATE, 0, nil)
+		},
+	} {
+		if _, err := open(memoryName(t)); !errors.Is(err, fs.ErrInvalid) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	wantError(t, mapview.RemoveMemory("name"), fs.ErrInvalid)
+	wantError(t, mapview.RemoveMemory("/a\x00b"), fs.ErrInvalid)
 }
 
 func TestMemoryRefuses(t *testing.T) {

@@ -46,20 +46,32 @@ func Open(name string) (*View, error) {
 // [Options].FileSize gives a new file its size, with real blocks, so that a
 // full disk is an error here and not a fault at a later store.
 func OpenFile(name string, flag int, perm fs.FileMode, opt *Options) (*View, error) {
+	return openNamed(name, flag, perm, opt, coreOpen)
+}
+
+func openNamed(name string, flag int, perm fs.FileMode, opt *Options, call func([]byte, *plan) (handle, *failure)) (*View, error) {
 	const op = "open"
 	if refusal := refuseFlag(flag); refusal != "" {
 		return nil, invalid(op, name, "%s", refusal)
 	}
-	if strings.IndexByte(name, 0) >= 0 {
-		return nil, invalid(op, name, "the name holds a NUL byte")
+	cname, err := nameForC(op, name)
+	if err != nil {
+		return nil, err
 	}
 	p, err := newPlan(op, name, flag, opt)
 	if err != nil {
 		return nil, err
 	}
 	p.mode = uint32(perm.Perm())
-	cname := append([]byte(name), 0)
-	return open(op, name, opt, func() (handle, *failure) { return coreOpen(cname, p) })
+	return open(op, name, opt, func() (handle, *failure) { return call(cname, p) })
+}
+
+// nameForC returns name with a NUL behind it.
+func nameForC(op, name string) ([]byte, error) {
+	if strings.IndexByte(name, 0) >= 0 {
+		return nil, invalid(op, name, "the name holds a NUL byte")
+	}
+	return append([]byte(name), 0), nil
 }
 
 // Map opens the file that f has open. flag is os.O_RDONLY, or os.O_RDWR for a
