@@ -28,6 +28,7 @@ var children = map[string]func(args []string) error{
 	"increment": childIncrement,
 	"print":     childPrint,
 	"count":     childCount,
+	"search":    childSearch,
 	"reserve":   childReserve,
 	"lend":      childLend,
 	"crash":     childCrash,

@@ -14,11 +14,18 @@ import (
 // they lie there: a store to an element is a store to the view. The bytes are
 // in the order of this machine, and of this compiler's layout for a struct.
 //
-// T must hold only numbers, those of sync/atomic included, in arrays and
-// structs of any depth: a pointer, a string or the like would mean nothing to
-// another process, and not every byte is a bool. off must be so aligned that the first value is, and the
-// values must lie in the view. Otherwise the error is fs.ErrInvalid and names
-// the reason.
+// T must hold only numbers, those of sync/atomic and uintptr included, in
+// arrays and structs of any depth: a pointer, a string or the like would mean
+// nothing to another process, and not every byte is a bool. That holds for blank
+// and unexported fields, and for the element of an array of length 0, too. off
+// must be so aligned that the first value is, and the values must lie in the
+// view. Otherwise the error is fs.ErrInvalid and names the reason: the field, as
+// in "record.Points[].Name is a string", or what is wrong with off or n.
+//
+// A struct has padding where a field needs alignment, and at its end. Those
+// bytes are in the view, hold what they held, and may be written or not when
+// the struct is assigned as a whole. A type for files is best laid out without
+// any, and with numbers of a fixed size: int is as long as the machine has it.
 //
 // What [View.Bytes] says of faults and of lifetime holds for the slice, too.
 func Slice[T any](v *View, off int64, n int) ([]T, error) {
@@ -51,13 +58,23 @@ func typed(v *View, op string, t reflect.Type, off int64, n int) (unsafe.Pointer
 		return nil, invalid(op, v.name, "the number of values is negative")
 	case off > size || int64(n) > (size-off)/int64(t.Size()):
 		return nil, invalid(op, v.name, "%d of %v at byte %d are not in a view of %d bytes", n, t, off, size)
-	case v.address(off)%uintptr(t.Align()) != 0:
-		return nil, invalid(op, v.name, "byte %d is not aligned to %d for a %v", off, t.Align(), t)
+	}
+	if why := v.misaligned(t, off); why != "" {
+		return nil, invalid(op, v.name, "%s", why)
 	}
 	v.lend()
 	p := unsafe.Add(v.base, off)
 	runtime.KeepAlive(v)
 	return p, nil
+}
+
+// misaligned returns why no value of type t can lie at byte off, or "". What
+// counts is the address: a view may begin at any byte of its file.
+func (v *View) misaligned(t reflect.Type, off int64) string {
+	if v.address(off)%uintptr(t.Align()) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("byte %d is not aligned to %d for a %v", off, t.Align(), t)
 }
 
 // refusals remembers what refusal has found: a string for each reflect.Type.

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 	"unsafe"
 
 	mapview "example.com/mapview/go"
@@ -104,6 +105,23 @@ type deep struct {
 
 type inner struct{ Name string }
 
+type blank struct {
+	ID uint64
+	_  *int
+}
+
+type marked struct {
+	_  [0]func()
+	ID uint64
+}
+
+type embeds struct {
+	ID uint64
+	inner
+}
+
+type grid struct{ A struct{ B [3][4]*int } }
+
 type hidden struct{ entries [2][3]struct{ ok bool } }
 
 func TestTypedRefusesTypes(t *testing.T) {
@@ -123,6 +141,13 @@ func TestTypedRefusesTypes(t *testing.T) {
 	add("deep.List is a slice", sliceError[deep](v))
 	add("inner.Name is a string", sliceError[[4]inner](v))
 	add("hidden.entries[][].ok is a bool", sliceError[hidden](v))
+	add("blank._ is a ptr", sliceError[blank](v))
+	add("marked._[] is a func", sliceError[marked](v))
+	add("embeds.inner.Name is a string", sliceError[embeds](v))
+	add("grid.A.B[][] is a ptr", sliceError[grid](v))
+	add("time.Time.loc is a ptr", sliceError[time.Time](v))
+	add("is a ptr", sliceError[atomic.Pointer[int]](v))
+	add("atomic.Value.v is a interface", sliceError[atomic.Value](v))
 	add("struct {}", sliceError[struct{}](v))
 	add("[0]int", sliceError[[0]int](v))
 	for part, err := range refused {
@@ -133,6 +158,45 @@ func TestTypedRefusesTypes(t *testing.T) {
 	}
 	_, err := mapview.Ptr[deep](v, 0)
 	wantError(t, err, fs.ErrInvalid)
+	_, err = mapview.NewRecords[deep](v, 0)
+	wantError(t, err, fs.ErrInvalid)
+}
+
+type every struct {
+	I   int
+	I8  int8
+	I16 int16
+	I32 int32
+	I64 int64
+	U   uint
+	U8  uint8
+	U16 uint16
+	U32 uint32
+	U64 uint64
+	F32 float32
+	F64 float64
+	C8  complex64
+	C16 complex128
+	P   uintptr
+	A   [2][3]struct{ X, Y int16 }
+	_   [4]byte
+	N   struct{}
+	B   atomic.Bool
+	C   atomic.Int64
+	S   [0]int
+}
+
+func TestTypedTakesNumbers(t *testing.T) {
+	v := open(t, newFile(t, make([]byte, 4096)), os.O_RDWR, nil)
+	p, err := mapview.Ptr[every](v, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.A[1][2].Y, p.P = -1, 5
+	p.B.Store(true)
+	if p.C.Add(7); v.At(8+int(unsafe.Offsetof(p.P))) != 5 || v.At(8+int(unsafe.Offsetof(p.C))) != 7 {
+		t.Errorf("%v", v.Bytes()[:512])
+	}
 }
 
 // sliceError asks twice: the second answer is the remembered one.
