@@ -28,6 +28,43 @@ func TestFaultCause(t *testing.T) {
 	}
 }
 
+// What an Appender asks of Sync: the new records alone, and all of the file's
+// metadata when its length has changed.
+func TestAppenderSync(t *testing.T) {
+	v, err := NewMemory(0, &Options{Reserve: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	a, err := NewAppender(v, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := func(synced, size int64, level Level) {
+		t.Helper()
+		if due, err := a.due(); due.level != level || err != nil {
+			t.Errorf("%v: the level is %d, not %d", err, due.level, level)
+		}
+		if err := a.Sync(); err != nil || a.synced != synced || a.syncedSize != size {
+			t.Errorf("%v: synced to %d of %d, not %d of %d", err, a.synced, a.syncedSize, synced, size)
+		}
+	}
+	want(0, 0, SyncFull)
+	a.Append(make([]byte, 100))
+	if a.synced != 0 {
+		t.Error("synced too early")
+	}
+	want(100, 64<<10, SyncFull)
+	a.Append(make([]byte, 10))
+	want(110, 64<<10, SyncData)
+	a.Append(make([]byte, 64<<10))
+	want(110+(64<<10), 128<<10, SyncFull)
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+	want(110+(64<<10), 110+(64<<10), SyncFull)
+}
+
 func TestPool(t *testing.T) {
 	var p pool
 	one := &life{bytes: 1}

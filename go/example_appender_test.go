@@ -1,0 +1,97 @@
+//go:build cgo
+
+package mapview_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"log"
+	"os"
+
+	mapview "example.com/mapview/go"
+)
+
+// A log of records in a file. Each is durable once Sync has returned, and can be
+// used in place, also while others are appended.
+func ExampleAppender() {
+	name := exampleFile(nil)
+	defer os.Remove(name)
+	v, err := mapview.OpenFile(name, os.O_RDWR, 0, &mapview.Options{Reserve: 1 << 30})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Close()
+	a, err := mapview.NewAppender(v, v.Size())
+	if err != nil {
+		log.Fatal(err)
+	}
+	off, err := a.Append([]byte("first record\n"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	first := v.Bytes()[off:a.End()]
+	for i := range 10_000 {
+		if _, err := fmt.Fprintf(a, "record %d\n", i); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err := errors.Join(a.Sync(), a.Close()); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s%d bytes\n", first, v.Size())
+	// Output:
+	// first record
+	// 118903 bytes
+}
+
+// After a crash the file may end with zeros, or with a part of a record. The end
+// is found by a length and a checksum in front of each one.
+func ExampleNewAppender() {
+	type header struct{ Length, Sum uint32 }
+	name := exampleFile(nil)
+	defer os.Remove(name)
+	v, err := mapview.OpenFile(name, os.O_RDWR, 0, &mapview.Options{Reserve: 1 << 20, FileSize: 4096})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Close()
+
+	find := func() (end int64, records int) {
+		for {
+			h, err := mapview.Ptr[header](v, end)
+			if err != nil || h.Length == 0 || int64(h.Length) > v.Size()-end-8 {
+				return end, records
+			}
+			if crc32.ChecksumIEEE(v.Bytes()[end+8:][:h.Length]) != h.Sum {
+				return end, records
+			}
+			end += 8 + int64(h.Length+7)&^7 // the next header is aligned
+			records++
+		}
+	}
+	add := func(a *mapview.Appender, text string) {
+		record := make([]byte, 8+(len(text)+7)&^7)
+		copy(record[8:], text)
+		binary.NativeEndian.PutUint32(record, uint32(len(text)))
+		binary.NativeEndian.PutUint32(record[4:], crc32.ChecksumIEEE([]byte(text)))
+		if _, err := a.Append(record); err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	end, _ := find()
+	a, err := mapview.NewAppender(v, end)
+	if err != nil {
+		log.Fatal(err)
+	}
+	add(a, "one")
+	add(a, "two, which is longer")
+	fmt.Println(find())
+	v.WriteAt([]byte{'x'}, a.End()-5) // what a crash may leave of the last one
+	fmt.Println(find())
+	// Output:
+	// 48 2
+	// 16 1
+}
