@@ -5,14 +5,22 @@
 // cannot be read, because somebody has cut the file or the device fails, is an
 // error of ReadAt (a *FaultError of example.com/mapview/go, the panic value of
 // At); Close may be called beside any other method; reading allocates nothing.
+//
+// The errors have the same texts, and answer errors.Is besides: the one of a
+// closed reader is [os.ErrClosed], that of a bad offset [fs.ErrInvalid]. A file
+// that cannot be mapped is a [*fs.PathError] around the syscall.Errno, and not
+// the bare number; a directory is syscall.EISDIR.
+//
 // To write as well, use example.com/mapview/go itself.
 package mmap
 
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"syscall"
 
 	mapview "example.com/mapview/go"
 )
@@ -24,13 +32,22 @@ type ReaderAt struct {
 	size int64 // when it was opened
 }
 
-// Open maps the named file for reading.
+// Open maps the named file for reading. What has a length of 0 as far as the
+// system tells, such as a device or a file in /proc, is empty.
 func Open(filename string) (*ReaderAt, error) {
 	view, err := mapview.Open(filename)
+	if errors.Is(err, syscall.ENODEV) && isEmpty(filename) {
+		view, err = mapview.Anonymous(0, nil)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return &ReaderAt{view, view.Size()}, nil
+}
+
+func isEmpty(filename string) bool {
+	info, err := os.Stat(filename)
+	return err == nil && info.Size() == 0
 }
 
 // Close closes the reader. A second Close returns nil.
@@ -65,16 +82,15 @@ func (r *ReaderAt) ReadAt(p []byte, off int64) (int, error) {
 		return 0, errClosed
 	}
 	n, err := r.view.ReadAt(p, off)
-	if n > 0 {
-		return n, err
-	}
 	switch {
+	case n > 0 && (err == nil || err == io.EOF):
+		return n, err
 	case errors.Is(err, os.ErrClosed):
-		return 0, errClosed
+		return n, errClosed
 	case off < 0 || off > r.size:
 		return 0, offsetError(off)
 	}
-	return 0, err
+	return n, err
 }
 
 // errClosed is os.ErrClosed to errors.Is.

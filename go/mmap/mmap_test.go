@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/iotest"
 
@@ -131,8 +132,56 @@ func TestOpenRefuses(t *testing.T) {
 	if !errors.Is(err, fs.ErrNotExist) || !errors.As(err, &path) {
 		t.Errorf("%v (%T)", err, err)
 	}
-	if _, err := mmap.Open(t.TempDir()); err == nil {
-		t.Error("a folder is open")
+	_, err = mmap.Open(t.TempDir())
+	if !errors.Is(err, syscall.EISDIR) || !errors.As(err, &path) {
+		t.Errorf("a folder: %v (%T)", err, err)
+	}
+}
+
+func TestWithoutLength(t *testing.T) {
+	for _, name := range []string{"/dev/null", "/proc/self/status"} {
+		r, err := mmap.Open(name)
+		if err != nil {
+			t.Errorf("%v", err)
+			continue
+		}
+		if n, err := r.ReadAt(make([]byte, 1), 0); r.Len() != 0 || n != 0 || err != io.EOF {
+			t.Errorf("%s: %d bytes, %d, %v", name, r.Len(), n, err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := r.ReadAt(nil, 0); err == nil || err.Error() != "mmap: closed" {
+			t.Errorf("%s is closed: %v", name, err)
+		}
+	}
+}
+
+// A reader that is closed beside a ReadAt answers as one that was closed before.
+func TestCloseBesideReadAt(t *testing.T) {
+	content := make([]byte, 1<<20)
+	for range 50 {
+		r := open(t, content)
+		started, done := make(chan bool), make(chan error)
+		for range 2 {
+			go func() {
+				p := make([]byte, len(content))
+				_, err := r.ReadAt(p, 0)
+				started <- true
+				for err == nil {
+					_, err = r.ReadAt(p, 0)
+				}
+				done <- err
+			}()
+		}
+		<-started
+		<-started
+		r.Close()
+		for range 2 {
+			if err := <-done; err.Error() != "mmap: closed" || !errors.Is(err, os.ErrClosed) {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 
