@@ -221,7 +221,7 @@ do-test-gomodule:
 ##   test-nocgo: without cgo the build says what to do, in one line
 do-test-nocgo:
 	@tests/nocgo.sh
-##   test-dropin: x/exp/mmap's own test passes against go/mmap
+##   test-dropin: x/exp/mmap's and mmap-go's own tests pass against go/mmap and go/mmapgo
 do-test-dropin:
 	@tests/dropin.sh
 ##   test-readme: the programs in README.md

@@ -1,32 +1,50 @@
 #!/bin/sh
-# A program that uses golang.org/x/exp/mmap changes its import line and
-# nothing else. Proof: the package's own test, from its author, with the
-# import put in, since it lies inside its package.
+# A program that uses golang.org/x/exp/mmap or github.com/edsrzf/mmap-go changes
+# its import line and nothing else. Proof: those packages' own tests, from their
+# authors, not a byte changed. They lie inside their package, so the sources of
+# the drop-in are put in the place of theirs, in a copy.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-exp=golang.org/x/exp@$(awk '$1 == "golang.org/x/exp" { print $2 }' bench/go.mod)
-mkdir "$scratch/dropin"
-cd "$scratch"
-go mod download -json "$exp" >"$scratch/download" 2>&1 ||
-    skip "$exp cannot be downloaded: $(sed -n 's/^.*"Error": "\(.*\)".*$/\1/p' "$scratch/download")"
-original=$(sed -n 's/^.*"Dir": "\(.*\)".*$/\1/p' "$scratch/download")/mmap/mmap_test.go
+# download MODULE: sets version and original, the folder of its sources.
+download() {
+    version=$1@$(awk -v path="$1" '$1 == path { print $2 }' "$top/bench/go.mod")
+    go mod download -json "$version" >"$scratch/download" 2>&1 ||
+        skip "$version cannot be downloaded: $(sed -n 's/^.*"Error": "\(.*\)".*$/\1/p' "$scratch/download")"
+    original=$(sed -n 's/^.*"Dir": "\(.*\)".*$/\1/p' "$scratch/download")
+}
 
-cd "$scratch/dropin"
-cat >go.mod <<END
-module example.org/dropin
+# dropin MODULE PACKAGE OURS: PACKAGE is the package's folder in MODULE, OURS
+# that of its drop-in here.
+dropin() {
+    download "$1"
+    rm -rf "$scratch/module"
+    mkdir -p "$scratch/module/$2"
+    cd "$scratch/module"
+    cat >go.mod <<END_OF_MOD
+module $1
 
 go 1.24
 
 require example.com/mapview v0.0.0
 
 replace example.com/mapview => $top
-END
-sed -e 's/^package mmap$/package mmap_test/' \
-    -e 's|^import ($|import (\n\t. "example.com/mapview/go/mmap"\n|' "$original" >mmap_test.go
-# One line changed and two added, or it is not the same test.
-[ "$(diff "$original" mmap_test.go | grep -c '^[<>]')" -eq 4 ] || fail "the test has another form: $exp"
+END_OF_MOD
+    for file in "$top/$3"/*.go; do
+        case $file in *_test.go) ;; *) cp "$file" "$2" ;; esac
+    done
+    cp "$original/$2"/*_test.go "$2"
+    export TMPDIR="$scratch" # where theirs leave their files
+    for flag in '' -race; do
+        # shellcheck disable=SC2086 # no word when it is empty
+        go test -count=1 -v $flag "./$2" >"$scratch/log" 2>&1 ||
+            { cat "$scratch/log"; fail "the tests of $version"; }
+    done
+    tests=$(cat "$2"/*_test.go | grep -c '^func Test\|^	// Output:')
+    run=$(grep -c '^--- PASS' "$scratch/log") || run=0
+    { [ "$run" -gt 0 ] && [ "$run" -eq "$tests" ]; } || fail "$run tests of $version ran, of $tests"
+    passed "$3: $run tests of $version, as they are"
+}
 
-go test -count=1 -v . >"$scratch/log" 2>&1 || { cat "$scratch/log"; fail "the test of $exp"; }
-run=$(grep -c '^--- PASS' "$scratch/log") || fail "the test of $exp held no tests"
-passed "$run test of $exp"
+dropin golang.org/x/exp mmap go/mmap
+dropin github.com/edsrzf/mmap-go . go/mmapgo
