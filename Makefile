@@ -143,7 +143,7 @@ build/testing/faults/disk: tests/faults/disk.c build/testing/command
 # A target of this list first sees to it that its tools are there, and then
 # starts make anew, which finds what was just installed.
 PREPARED := test $(addprefix test-,header exports c asan tsan valgrind cpu guard faults minute mutants examples \
-	install deps go race go-asan bench gomodule nocgo dropin readme) bench lint fmt
+	install deps go race go-asan bench gomodule nocgo dropin users readme) bench lint fmt
 .PHONY: $(PREPARED) $(PREPARED:%=do-%)
 ifneq ($(filter $(PREPARED),$(MAKECMDGOALS)),)
 .NOTPARALLEL:
@@ -157,7 +157,7 @@ GROUPS_test-valgrind := build test valgrind
 GROUPS_test-cpu := build test cross
 $(foreach name,guard minute mutants,$(eval GROUPS_test-$(name) := build test go))
 GROUPS_test-faults := build test faults go
-$(foreach name,go race go-asan bench gomodule nocgo dropin,$(eval GROUPS_test-$(name) := build go))
+$(foreach name,go race go-asan bench gomodule nocgo dropin users,$(eval GROUPS_test-$(name) := build go))
 GROUPS_test-readme := build test go
 
 $(PREPARED):
@@ -166,7 +166,7 @@ $(PREPARED):
 	@PATH="$$(.ci/deps path)" $(MAKE) --no-print-directory do-$@
 
 ## test: everything that proves the project, each of these:
-SUITES := header exports c asan tsan guard faults examples install deps go race go-asan bench gomodule nocgo dropin readme
+SUITES := header exports c asan tsan guard faults examples install deps go race go-asan bench gomodule nocgo dropin users readme
 do-test: $(SUITES:%=do-test-%)
 	@if [ -s build/skipped ]; then printf '\nSkipped:\n'; cat build/skipped; fi
 	@printf '\nmake test: no suite has failed\n'
@@ -224,6 +224,9 @@ do-test-nocgo:
 ##   test-dropin: x/exp/mmap's and mmap-go's own tests pass against go/mmap and go/mmapgo
 do-test-dropin:
 	@tests/dropin.sh
+##   test-users: vellum, bbolt and ristretto on mapview pass their own tests
+do-test-users:
+	@tests/users.sh
 ##   test-readme: the programs in README.md
 do-test-readme: all
 	@tests/readme.sh
