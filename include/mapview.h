@@ -451,7 +451,9 @@ MV_API int mv_probe(mv_view *view, uint64_t off, uint64_t len, uint32_t access, 
  * each time.
  *
  * On a read-only view it writes what others have stored, by the file opened
- * again; a failure that somebody else has been told of is not told again.
+ * again; a failure that somebody else has been told of is not told again. Nor
+ * is, on any view, one from before the view was opened; where nobody has been
+ * told, its first sync is.
  *
  * Errors: -EIO, -ENOSPC, -EDQUOT and what else fsync(2) reports, -EINVAL on a
  * private view, -EOPNOTSUPP (a device that cannot), -MV_ETRUNCATED, and those

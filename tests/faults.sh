@@ -126,5 +126,7 @@ check_skips
 # only be read.
 "$mounts" tests/run.sh 'the fault disk' "$programs/test_disk" || fail "the fault disk"
 "$mounts" tests/run.sh 'the matrix of C' "$programs/test_matrix" || fail "the matrix of C"
+FAULT_ROOM=all "$mounts" tests/run.sh 'the table of durability' "$programs/test_durable" ||
+    fail "the table of durability"
 echo '== the matrix of Go'
 go_matrix

@@ -10,12 +10,15 @@
  *   read-error TEXT     reads fail with EIO that cover a block of 4 KiB with TEXT in it
  *   write-error [TEXT]  writes fail with EIO: all, or those with TEXT in them
  *   write-full [TEXT]   the same with ENOSPC
+ *   thin                writes fail with ENOSPC that touch a block which was never written
  *   flush-error N       the next N flushes fail with EIO
  *   delay MICROSECONDS  every read waits that long; 0: none does
  *   log FILE, log off   what reaches the disk is appended to FILE (an absolute path, and
  *                       not on a fault disk)
  *   mark TEXT           is put into the log
- *   heal                ends all faults and delays; the log goes on
+ *   cut                 the power goes: what was written since the last flush that worked is
+ *                       gone, and later writes and flushes work, yet change nothing
+ *   heal                ends all faults and delays, and the power is back; the log goes on
  *
  * TEXT is 1 to 64 printable bytes. Reading ctl tells how many reads, writes
  * and flushes there were, how many of them failed, and how many were delayed.
@@ -27,7 +30,7 @@
  *   'F', 0, 0                           a flush: what was written before it is durable
  *   'M', 0, length, length bytes        a mark
  *
- * What failed did not reach the disk: it is not in the log.
+ * What failed or came after a cut did not reach the disk: it is not in the log.
  */
 #define FUSE_USE_VERSION 31
 #include <fuse3/fuse.h>
@@ -48,11 +51,20 @@
 #define BLOCK 4096U
 #define LONGEST_TEXT 64
 
+struct range {
+    size_t at, n;
+};
+
 /* lock protects all of it. FUSE runs the calls below side by side. */
 static struct {
     pthread_mutex_t lock;
     char *bytes;
     size_t size;
+    char *flushed; /* bytes, as a cut would leave them */
+    struct range *loose;
+    size_t loose_count, loose_room; /* where the two differ */
+    bool *written;                  /* for each block: was it ever? */
+    bool thin, cut;
     char bad_read[LONGEST_TEXT + 1];  /* "": none */
     int bad_write_code;               /* 0: no write fails */
     char bad_write[LONGEST_TEXT + 1]; /* "": all do */
@@ -71,6 +83,26 @@ static void record(uint64_t kind, uint64_t offset, uint64_t length, const char *
     if (write(disk.log, head, sizeof head) != (ssize_t)sizeof head ||
         write(disk.log, bytes, length) != (ssize_t)length)
         abort();
+}
+
+/* ---- what a cut of the power leaves ---- */
+
+static void note_loose(size_t at, size_t n)
+{
+    if (disk.loose_count == disk.loose_room) {
+        disk.loose_room = 2 * disk.loose_room + 64;
+        disk.loose = realloc(disk.loose, disk.loose_room * sizeof *disk.loose);
+        if (!disk.loose)
+            abort();
+    }
+    disk.loose[disk.loose_count++] = (struct range){at, n};
+}
+
+static void copy_loose(char *to, const char *from)
+{
+    for (size_t i = 0; i < disk.loose_count; i++)
+        memcpy(to + disk.loose[i].at, from + disk.loose[i].at, disk.loose[i].n);
+    disk.loose_count = 0;
 }
 
 /* ---- commands ---- */
@@ -162,10 +194,29 @@ static int mark(const char *text)
     return r;
 }
 
+static int refuse_new_blocks(const char *text)
+{
+    if (text[0])
+        return -EINVAL;
+    disk.thin = true;
+    return 0;
+}
+
+static int cut_power(const char *text)
+{
+    if (text[0])
+        return -EINVAL;
+    copy_loose(disk.bytes, disk.flushed);
+    disk.cut = true;
+    return 0;
+}
+
 static int heal(const char *text)
 {
     if (text[0])
         return -EINVAL;
+    disk.thin = false;
+    disk.cut = false;
     disk.bad_read[0] = 0;
     disk.bad_write_code = 0;
     disk.bad_flushes = 0;
@@ -180,6 +231,8 @@ static const struct {
     {"read-error", fail_reads},
     {"write-error", break_writes},
     {"write-full", refuse_writes},
+    {"thin", refuse_new_blocks},
+    {"cut", cut_power},
     {"flush-error", fail_flushes},
     {"delay", delay_reads},
     {"log", log_to},
@@ -219,6 +272,27 @@ static bool is_bad_write(const char *bytes, size_t n)
            (!disk.bad_write[0] || memmem(bytes, n, disk.bad_write, strlen(disk.bad_write)));
 }
 
+static bool has_new_block(size_t at, size_t n)
+{
+    for (size_t block = at / BLOCK; block * BLOCK < at + n; block++)
+        if (!disk.written[block])
+            return true;
+    return false;
+}
+
+static void note_written(size_t at, size_t n)
+{
+    for (size_t block = at / BLOCK; block * BLOCK < at + n; block++)
+        disk.written[block] = true;
+}
+
+static int code_of_write(const char *bytes, size_t n, size_t at)
+{
+    if (is_bad_write(bytes, n))
+        return disk.bad_write_code;
+    return disk.thin && has_new_block(at, n) ? -ENOSPC : 0;
+}
+
 static int read_disk(char *into, size_t n, size_t from)
 {
     pthread_mutex_lock(&disk.lock);
@@ -249,11 +323,14 @@ static int write_disk(const char *bytes, size_t n, size_t at)
         return -ENOSPC;
     pthread_mutex_lock(&disk.lock);
     disk.writes++;
-    if (is_bad_write(bytes, n)) {
+    int code = code_of_write(bytes, n, at);
+    if (code < 0) {
         disk.failed++;
-        r = disk.bad_write_code;
-    } else {
+        r = code;
+    } else if (!disk.cut) {
         memcpy(disk.bytes + at, bytes, n);
+        note_written(at, n);
+        note_loose(at, n);
         record('W', at, n, bytes);
     }
     pthread_mutex_unlock(&disk.lock);
@@ -269,7 +346,8 @@ static int flush_disk(void)
         disk.bad_flushes--;
         disk.failed++;
         r = -EIO;
-    } else {
+    } else if (!disk.cut) {
+        copy_loose(disk.flushed, disk.bytes);
         record('F', 0, 0, "");
     }
     pthread_mutex_unlock(&disk.lock);
@@ -418,6 +496,14 @@ static int serve(char *name, const char *folder)
     return fuse_loop_mt(fuse, 0);
 }
 
+/* Memory that is taken where it is written. */
+static void *zeros(size_t n)
+{
+    void *memory =
+        mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
 int main(int argc, char **argv)
 {
     unsigned long mebibytes;
@@ -426,9 +512,10 @@ int main(int argc, char **argv)
         return 2;
     }
     disk.size = mebibytes << 20;
-    disk.bytes = mmap(NULL, disk.size, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (disk.bytes == MAP_FAILED) {
+    disk.bytes = zeros(disk.size);
+    disk.flushed = zeros(disk.size);
+    disk.written = zeros(disk.size / BLOCK * sizeof *disk.written);
+    if (!disk.bytes || !disk.flushed || !disk.written) {
         perror("disk: mmap");
         return 1;
     }

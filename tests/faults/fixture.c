@@ -1,8 +1,11 @@
 /* fixture.c: the file systems of mounts.sh, and the disks under them. */
 #include "fixture.h"
 
+#include "loop.h"
+
 #include <dirent.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 
 const char *const fixture_names[] = {"ext4", "xfs", "btrfs", "tmpfs", "overlay", NULL};
 
@@ -104,6 +107,27 @@ void fixture_free(const char *fs)
     int fd = open_file(fixture_path(fs, ""), O_RDONLY | O_DIRECTORY);
     CHECK(syncfs(fd) == 0); /* so that the room is there again */
     close(fd);
+}
+
+void fixture_unmount(const char *fs)
+{
+    SAME(loop_unmount(beside(fs, "")), 0);
+    SAME(loop_unmount(beside(fs, ".whole")), 0);
+}
+
+void fixture_mount(const char *fs)
+{
+    const char *options = strcmp(fs, "btrfs") == 0 ? "nodiscard" : "";
+    SAME(loop_mount(beside(fs, ".disk/disk"), fs, options, beside(fs, ".whole")), 0);
+    CHECK(mount(beside(fs, ".whole/shown"), beside(fs, ""), NULL, MS_BIND, NULL) == 0);
+}
+
+void fixture_cut(const char *fs)
+{
+    fixture_order(fs, "cut");
+    fixture_unmount(fs);
+    fixture_order(fs, "heal");
+    fixture_mount(fs);
 }
 
 void fixture_reset(const char *fs)

@@ -38,6 +38,16 @@ void fixture_forget(const char *path);
 void fixture_fill(const char *fs);
 void fixture_free(const char *fs);
 
+/* fixture_unmount and fixture_mount end and begin the use of its disk: nothing
+ * may be open there. Only for file systems that are themselves on a disk: not
+ * tmpfs and overlay. */
+void fixture_unmount(const char *fs);
+void fixture_mount(const char *fs);
+
+/* fixture_cut cuts the power of the disk at this moment and mounts it again:
+ * what is there now is what was on the medium. */
+void fixture_cut(const char *fs);
+
 /* fixture_reset heals the disk and empties the file system: also what a failed
  * test has left. */
 void fixture_reset(const char *fs);
