@@ -26,6 +26,10 @@
  *     stored there is lost, without a fault. mv_sync and mv_probe compare the
  *     file's length and say so; a file that was cut and grown back in between
  *     cannot be told from one that was not.
+ *   - The kernel tells of lost bytes once. Who calls msync(2) on a view's own
+ *     addresses, in this process or in a child of fork, is told in place of
+ *     mv_sync, which may then return 0. (To sync the file through any other
+ *     descriptor, mapping or view takes nothing away.)
  *   - A store can run out of space in a hole, in blocks that are shared with
  *     another file (a reflink), and anywhere on a file system that copies on
  *     write (btrfs, ZFS, bcachefs).

@@ -121,6 +121,39 @@ static void child_first(struct trial *trial)
     in_child(sync_in_child, trial);
 }
 
+/* A descriptor of the caller's, which the child has inherited. */
+static void fsync_in_child(void *argument)
+{
+    struct trial *trial = argument;
+    CHECK(fsync(trial->other) < 0);
+}
+
+static void child_fsync_first(struct trial *trial)
+{
+    break_write(trial);
+    in_child(fsync_in_child, trial);
+}
+
+/* The header warns of who goes past the library with the view's own addresses:
+ * they have its open file description, and a child inherits them. */
+static void msync_view(void *argument)
+{
+    struct trial *trial = argument;
+    CHECK(msync(trial->view->base, trial->view->geometry.mapped, MS_SYNC) < 0);
+}
+
+static void msync_first(struct trial *trial)
+{
+    break_write(trial);
+    msync_view(trial);
+}
+
+static void child_msync_first(struct trial *trial)
+{
+    break_write(trial);
+    in_child(msync_view, trial);
+}
+
 /* ---- many at once ---- */
 
 enum { THREADS = 8 };
@@ -209,6 +242,9 @@ const struct failing failings[] = {
     {.name = "after close", .strike = close_first},
     {.name = "after close, told", .strike = close_and_tell, .falseness = WEAKER},
     {.name = "child syncs", .strike = child_first},
+    {.name = "child, fsync", .open = open_beside, .strike = child_fsync_first},
+    {.name = "child, raw msync", .strike = child_msync_first, .falseness = WEAKER},
+    {.name = "raw msync", .strike = msync_first, .falseness = WEAKER},
     {.name = "8 threads", .strike = break_write, .sync = sync_at_once},
     {.name = "control: msync twice",
      .strike = break_write,
