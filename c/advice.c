@@ -112,6 +112,7 @@ int mv_protect(mv_view *view, uint64_t off, uint64_t len, uint32_t what, mv_erro
     if (r == 0 && span.length > 0) {
         size_t n;
         unsigned char *start = mv__view_pages(view, span, &n);
+        atomic_store_explicit(&view->was_protected, true, memory_order_relaxed);
         long done = mv__sys.mprotect(start, n, kernel_protection(what));
         r = done < 0 ? fail_span(err, done, span, "mprotect") : 0;
     }

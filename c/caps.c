@@ -8,6 +8,8 @@
 #define MADV_POPULATE_READ 22
 #endif
 
+#define NO_ADVICE 0x4d56 /* that no kernel knows */
+
 /* An answer of the kernel, asked once: 0 not yet asked, 1 yes, 2 no. */
 static atomic_int populate_answer;
 static atomic_int copy_answer;
@@ -26,8 +28,11 @@ bool mv__caps_populate(void)
     int known = atomic_load(&populate_answer);
     if (known)
         return known == 1;
-    /* Nothing is touched in a range of no length, but the advice is judged. */
+    /* Nothing is touched in a range of no length, but the advice is judged:
+     * unless by an emulator, which takes any. */
     long r = mv__sys.madvise(NULL, 0, MADV_POPULATE_READ);
+    if (r == 0 && mv__sys.madvise(NULL, 0, NO_ADVICE) == 0)
+        r = -EINVAL;
     return remember(&populate_answer, r == 0, r == -EINVAL);
 }
 

@@ -65,11 +65,28 @@ static struct mv__place place_of(const struct mv__fault *f)
     return (struct mv__place){f->offset, f->n, f->done};
 }
 
+static int is_protected(const struct mv__fault *f, mv_error *err)
+{
+    return mv__fail_at(err, -EACCES, place_of(f), "protect",
+                       "the bytes are protected against this access");
+}
+
+/* Where pages cannot be touched without a fault, at least their protection can
+ * be known. */
+static int touch_blindly(const mv_view *view, const struct mv__fault *f, mv_error *err)
+{
+    uint32_t access;
+    if (atomic_load_explicit(&view->was_protected, memory_order_relaxed) &&
+        mv__sys_mapped_access(view->data + f->offset, &access) == 0 && !(access & f->access))
+        return is_protected(f, err);
+    return -EFAULT;
+}
+
 /* 0: the page can be touched. -EFAULT: it cannot, for a reason to be found. */
 static int touch(const mv_view *view, const struct mv__fault *f, mv_error *err)
 {
     if (!mv__caps_populate())
-        return -EFAULT;
+        return touch_blindly(view, f, err);
     uint64_t bad;
     int r = populate_span(view, (struct mv__span){f->offset, 1}, f->access, &bad);
     switch (r) {
@@ -80,8 +97,7 @@ static int touch(const mv_view *view, const struct mv__fault *f, mv_error *err)
         if (!view->source.is_file && view->source.fd >= 0)
             return mv__fail_at(err, -EOPNOTSUPP, place_of(f), "madvise",
                                "this device's memory can be accessed only through mv_data");
-        return mv__fail_at(err, -EACCES, place_of(f), "protect",
-                           "the bytes are protected against this access");
+        return is_protected(f, err);
     case -EHWPOISON:
         return mv__fail_at(err, -EIO, place_of(f), "madvise", "the memory of this page is broken");
     default:
@@ -105,23 +121,29 @@ static int refused(const struct mv__fault *f, int code, const char *op, mv_error
                        f->access == MV_WRITE ? "written" : "read", mv_strerror(code));
 }
 
+/* A full tmpfs has no memory for a hole, which reads as zeros all the same. */
+static bool is_in_memory(int fd)
+{
+    enum mv__fs kind;
+    uint64_t unused;
+    return mv__sys_filesystem(fd, &kind, &unused) == 0 && kind == MV__FS_MEMORY;
+}
+
 /* Reading the file directly gives the bytes, or the device's error. */
 static int64_t resolve_read(const mv_view *view, const struct mv__fault *f, int fd, uint64_t length,
                             mv_error *err)
 {
     char byte;
-    enum mv__fs kind;
-    uint64_t unused;
     size_t n = f->buf ? bytes_in_reach(view, f, length) : 1;
     long r = mv__sys.pread(fd, f->buf ? f->buf : &byte, n, (off_t)(view->geometry.offset + f->offset));
     if (r < 0)
         return refused(f, (int)r, "pread", err);
     if (r == 0)
         return refused(f, -MV_ETRUNCATED, "pread", err);
-    /* The file can be read but the page cannot. A full tmpfs has no memory for
-     * a hole, which reads as zeros all the same. */
-    if (mv__sys_filesystem(fd, &kind, &unused) == 0 && kind == MV__FS_MEMORY)
+    if (is_in_memory(fd)) /* the file can be read but the page cannot */
         return f->buf ? r : refused(f, -ENOSPC, "madvise", err);
+    if (!mv__caps_populate()) /* nobody knows if the page still cannot */
+        return f->buf ? r : 0;
     /* Else it was for a moment, or this is another file than is mapped: under
      * overlayfs, one that was copied up since. */
     int now = touch(view, f, err);
@@ -136,7 +158,37 @@ static int why_no_store(const struct mv__fault *f, int fd, off_t at, mv_error *e
     long r = mv__sys.pread(fd, &byte, 1, at);
     if (r < 0)
         return refused(f, (int)r, "pread", err);
-    return r == 0 ? refused(f, -MV_ETRUNCATED, "pread", err) : refused(f, -ENOSPC, "madvise", err);
+    if (r == 0)
+        return refused(f, -MV_ETRUNCATED, "pread", err);
+    return mv__caps_populate() ? refused(f, -ENOSPC, "madvise", err) : 0;
+}
+
+/* Gives the fault's page its blocks, as far as the file goes: tmpfs judges
+ * RLIMIT_FSIZE by the end of the range, and raises SIGXFSZ. */
+static long give_blocks(const mv_view *view, const struct mv__fault *f, int fd, uint64_t length)
+{
+    uint64_t at = view->geometry.offset + f->offset;
+    uint64_t page = at & ~(uint64_t)(view->page - 1);
+    uint64_t end = page + view->page < length ? page + view->page : length;
+    if (mv__resize_check_limit(end, NULL) < 0)
+        return 0;
+    long r = mv__sys.fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)page, (off_t)(end - page));
+    return r == -EOPNOTSUPP ? 0 : r;
+}
+
+/* Whether the page cannot be touched though the file is long enough, before
+ * and after. A file that was cut in between gives the same fault, and writing
+ * to it directly would make it long again. 0: ask again. */
+static int is_refused_whole(const mv_view *view, const struct mv__fault *f, int fd, uint64_t end)
+{
+    uint64_t before, after;
+    int r = mv__source_length(&view->source, fd, &before, NULL);
+    int now = touch(view, f, NULL);
+    if (r == 0)
+        r = mv__source_length(&view->source, fd, &after, NULL);
+    if (r < 0)
+        return r;
+    return now == -EFAULT && before >= end && after >= end;
 }
 
 /* Gives the page its blocks and tries again; else writing the caller's own
@@ -144,20 +196,22 @@ static int why_no_store(const struct mv__fault *f, int fd, off_t at, mv_error *e
 static int64_t resolve_shared_write(const mv_view *view, const struct mv__fault *f, int fd,
                                     uint64_t length, mv_error *err)
 {
-    off_t at = (off_t)(view->geometry.offset + f->offset);
-    off_t page = at & ~(off_t)(view->page - 1);
-    long r = mv__sys.fallocate(fd, FALLOC_FL_KEEP_SIZE, page, (off_t)view->page);
-    if (r < 0 && r != -EOPNOTSUPP && r != -EINTR)
+    uint64_t at = view->geometry.offset + f->offset;
+    long r = give_blocks(view, f, fd, length);
+    if (r < 0)
         return refused(f, (int)r, "fallocate", err);
     int now = touch(view, f, err);
     if (now != -EFAULT)
         return now;
     if (!f->buf)
-        return why_no_store(f, fd, at, err);
+        return why_no_store(f, fd, (off_t)at, err);
     size_t n = bytes_in_reach(view, f, length);
-    if (mv__resize_check_limit((uint64_t)at + n, NULL) < 0) /* it would raise SIGXFSZ */
+    if (mv__resize_check_limit(at + n, NULL) < 0) /* it would raise SIGXFSZ */
         return refused(f, -EFBIG, "getrlimit", err);
-    r = mv__sys.pwrite(fd, f->buf, n, at);
+    int whole = is_refused_whole(view, f, fd, at + n);
+    if (whole <= 0)
+        return whole == 0 ? 0 : refused(f, whole, "fstat", err);
+    r = mv__sys.pwrite(fd, f->buf, n, (off_t)at);
     return r < 0 ? refused(f, (int)r, "pwrite", err) : r;
 }
 
@@ -171,7 +225,18 @@ static int64_t resolve_private_write(const mv_view *view, const struct mv__fault
     if (r == 0)
         return refused(f, -MV_ETRUNCATED, "pread", err);
     int now = touch(view, f, err); /* it may have been cut for a moment */
-    return now == -EFAULT ? refused(f, -ENOMEM, "madvise", err) : now;
+    if (now != -EFAULT)
+        return now;
+    if (!mv__caps_populate())
+        return 0;
+    return refused(f, is_in_memory(fd) ? -ENOSPC : -ENOMEM, "madvise", err);
+}
+
+static int is_cut(const struct mv__fault *f, uint64_t length, uint64_t at, mv_error *err)
+{
+    return mv__fail_at(
+        err, -MV_ETRUNCATED, place_of(f), "fstat",
+        "the file ends at byte %" PRIu64 ", before byte %" PRIu64 ": somebody has cut it", length, at);
 }
 
 static int64_t resolve_in_file(const mv_view *view, const struct mv__fault *f, int fd, mv_error *err)
@@ -182,15 +247,24 @@ static int64_t resolve_in_file(const mv_view *view, const struct mv__fault *f, i
         return refused(f, r, "fstat", err);
     uint64_t at = view->geometry.offset + f->offset;
     if (at >= length)
-        return mv__fail_at(err, -MV_ETRUNCATED, place_of(f), "fstat",
-                           "the file ends at byte %" PRIu64 ", before byte %" PRIu64
-                           ": somebody has cut it",
-                           length, at);
+        return is_cut(f, length, at, err);
     if (f->access != MV_WRITE)
         return resolve_read(view, f, fd, length, err);
     if (view->shared)
         return resolve_shared_write(view, f, fd, length, err);
     return resolve_private_write(view, f, fd, err);
+}
+
+/* The file cannot be opened: its length can be known all the same. */
+static int64_t resolve_unopened(mv_view *view, const struct mv__fault *f, const mv_error *why,
+                                mv_error *err)
+{
+    uint64_t length, at = view->geometry.offset + f->offset;
+    if (view->source.is_file && mv__source_look(&view->source, &length, NULL) == 0 && at >= length)
+        return is_cut(f, length, at, err);
+    bool passing = why->code == -EMFILE || why->code == -ENFILE || why->code == -ENOMEM;
+    return mv__fail_at(err, passing ? why->code : -EIO, place_of(f), why->op,
+                       "the cause cannot be found out: %s", why->text);
 }
 
 static int64_t resolve_fault(mv_view *view, const struct mv__fault *f, mv_error *err)
@@ -204,8 +278,7 @@ static int64_t resolve_fault(mv_view *view, const struct mv__fault *f, mv_error 
         return refused(f, -ENOMEM, "madvise", err);
     r = mv__source_borrow(&view->source, &fd, &why);
     if (r != 0)
-        return mv__fail_at(err, -EIO, place_of(f), why.op, "the cause cannot be found out: %s",
-                           why.text);
+        return resolve_unopened(view, f, &why, err);
     int64_t resolved = resolve_in_file(view, f, fd, err);
     mv__source_return(&view->source, fd);
     return resolved;
@@ -213,9 +286,10 @@ static int64_t resolve_fault(mv_view *view, const struct mv__fault *f, mv_error 
 
 /* What file and mapping contradict each other in, or what is concluded from
  * that alone, is asked again: the file may be cut and grown all the time. */
-static bool is_inconclusive(const struct mv__fault *f, int64_t resolved)
+static bool is_inconclusive(const mv_view *view, const struct mv__fault *f, int64_t resolved)
 {
-    return resolved == -ESTALE || resolved == -ENOMEM || (resolved == -ENOSPC && !f->buf);
+    return resolved == -ESTALE || resolved == -ENOMEM || resolved == -EINTR ||
+           (resolved == -ENOSPC && (!f->buf || !view->shared));
 }
 
 int64_t mv__cause_resolve(mv_view *view, const struct mv__fault *f, mv_error *err)
@@ -224,7 +298,7 @@ int64_t mv__cause_resolve(mv_view *view, const struct mv__fault *f, mv_error *er
     int asked = 0;
     do
         resolved = resolve_fault(view, f, err);
-    while (is_inconclusive(f, resolved) && ++asked < ATTEMPTS);
+    while (is_inconclusive(view, f, resolved) && ++asked < ATTEMPTS);
     uint64_t size;
     int live = mv__view_live(view, &size, err); /* a detach explains everything */
     return live < 0 ? live : resolved;

@@ -116,10 +116,16 @@ static int move(mv_view *view, struct mv__fault *f, mv_error *err)
                 return (int)moved;
             /* The view is fine by now: again, unless it is the buffer, at its
              * first byte or, through a pipe, a later one. */
-            if (moved == 0 && (++fruitless == ATTEMPTS_OF_COPY || buffer_is_bad(f)))
+            bool over = moved == 0 && ++fruitless == ATTEMPTS_OF_COPY;
+            if (moved == 0 && (buffer_is_bad(f) || (over && !mv__caps_copy())))
                 return mv__fail_at(err, -EFAULT, place_of_copy(f), "copy",
                                    "the caller's buffer cannot be accessed");
+            if (over)
+                return mv__fail_at(err, -EAGAIN, place_of_copy(f), "copy",
+                                   "the bytes come and go, and were gone at every attempt");
         }
+        if (moved > 0)
+            fruitless = 0;
         f->offset += (uint64_t)moved;
         f->done += (uint64_t)moved;
         f->buf = (char *)f->buf + moved;
@@ -143,6 +149,12 @@ static size_t copy_guarded(mv_view *view, void *buf, uint64_t n, uint64_t off, u
     return access == MV_WRITE ? mv__cpu_copy(at, buf, (size_t)n) : mv__cpu_copy(buf, at, (size_t)n);
 }
 
+static int detached_meanwhile(mv_error *err, int code, uint64_t off, uint64_t n, uint64_t done)
+{
+    return mv__fail_at(err, code, (struct mv__place){off, n, done}, "view",
+                       "the view was detached meanwhile");
+}
+
 /* The whole copy with every check, of which done bytes were copied before;
  * UNTRIED: no guarded copy was tried. */
 #define UNTRIED SIZE_MAX
@@ -152,6 +164,8 @@ __attribute__((noinline)) static int64_t copy_slowly(mv_view *view, void *buf, u
 {
     uint64_t size;
     int r = mv__view_live(view, &size, err);
+    if (r == -EBADF && done != UNTRIED)
+        return detached_meanwhile(err, r, off + done, n - done, done);
     if (r != 0)
         return r;
     if (access == MV_WRITE && !view->writable)
@@ -181,7 +195,7 @@ __attribute__((noinline)) static int64_t copy_slowly(mv_view *view, void *buf, u
      * exist any more, whatever was copied of it. That is no error but the end. */
     int live = mv__view_live(view, &size, NULL);
     if (live != 0)
-        return mv__fail_at(err, live, place_of_copy(&f), "view", "the view was detached meanwhile");
+        return detached_meanwhile(err, live, f.offset, f.n, f.done);
     if (f.offset > size || (r != 0 && f.offset == size))
         return size > off ? (int64_t)(size - off) : 0;
     if (r == 0)

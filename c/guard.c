@@ -193,6 +193,14 @@ static bool is_elsewhere(const ucontext_t *context, const struct mv__pad *pad)
     return at >= low && at < high && !(home >= low && home < high);
 }
 
+/* Whether the guarded call is over: it was left by longjmp, or by the end of its
+ * thread, though it must not be. Its frame is anybody's. */
+static bool is_left(const ucontext_t *context, const struct mv__pad *pad)
+{
+    uintptr_t home = mv__cpu_home(&pad->landing);
+    return home != 0 && mv__cpu_stack(context) > home;
+}
+
 static bool covers(const struct mv__pad *pad, uintptr_t address)
 {
     return (address >= pad->start && address < pad->end) ||
@@ -211,7 +219,8 @@ static bool land(int signal, const siginfo_t *info, ucontext_t *context)
     while (pad && !covers(pad, address))
         pad = pad->outer;
     uintptr_t place = mv__cpu_place(context);
-    if (!pad || (place != 0 && covers(pad, place)) || is_elsewhere(context, pad))
+    if (!pad || (place != 0 && covers(pad, place)) || is_elsewhere(context, pad) ||
+        is_left(context, pad))
         return false;
     atomic_store_explicit(&slot->top, pad, memory_order_relaxed); /* the inner ones are over, too */
     pad->landed = true;

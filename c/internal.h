@@ -171,6 +171,7 @@ struct mv_view {
     uint64_t process;             /* who opened it: see mv__sys_process */
     struct mv__source source;
     _Atomic bool allocation_refused; /* by the file system: growth is only promised */
+    _Atomic bool was_protected;      /* by mv_protect: some pages may be still */
 
     pthread_mutex_t shape_lock;   /* resize, refresh, protect, detach take turns */
     pthread_mutex_t sync_lock;    /* one sync at a time; protects source.directory, source.entry_owed */

@@ -63,7 +63,8 @@ static int access_slowly(mv_view *view, uint64_t off, uint32_t width, uint32_t a
         struct mv__fault f = {
             .offset = off, .access = access, .buf = access == MV_READ ? bytes : NULL, .n = width};
         mv_error why = MV_ERROR_INIT;
-        int64_t moved = mv__cause_resolve(view, &f, &why);
+        /* Without err no sentence is made: a signal handler may call. */
+        int64_t moved = mv__cause_resolve(view, &f, err ? &why : NULL);
         if (moved < 0)
             return fail_as(err, (int)moved, &why);
         if (moved == (int64_t)width) {

@@ -102,6 +102,10 @@ int mv__sys_filesystem(int fd, enum mv__fs *kind, uint64_t *free_bytes);
  * which follows renames. Returns 0, or -ENOENT when it cannot be known. */
 int mv__sys_mapped_path(const void *address, char *path, size_t n);
 
+/* mv__sys_mapped_access stores how the page at address may be accessed now:
+ * MV_READ, MV_WRITE. Returns 0, or -ENOENT when it cannot be known. */
+int mv__sys_mapped_access(const void *address, uint32_t *access);
+
 /*
  * The two that a signal handler calls, past the table. mv__sys_mask_for sets
  * the signal mask that the kernel would have given a handler of that action in

@@ -3,6 +3,7 @@
 #error "mapview runs on Linux only, so far"
 #endif
 
+#include "mapview.h"
 #include "sys.h"
 
 #include <errno.h>
@@ -100,40 +101,51 @@ void mv__sys_end_process(int signal, siginfo_t *info)
         syscall(SYS_tgkill, getpid(), mv__sys_thread(), signal);
 }
 
-/* Copies the path of a line of /proc/self/maps that has address:
- * "start-end rwxp offset major:minor inode   path". */
-static bool path_of_line(const char *line, uintptr_t address, char *path, size_t n)
+/* What is looked for in /proc/self/maps, and what for. */
+struct lookup {
+    uintptr_t address;
+    char *path; /* to be stored, in n bytes; or NULL */
+    size_t n;
+    uint32_t access; /* found: MV_READ, MV_WRITE */
+};
+
+/* Copies a path in which only a newline is written in another way. */
+static bool take_path(const char *from, char *path, size_t n)
 {
-    uintptr_t start, end;
-    int at = 0;
-    if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*s %*s %*s %*s %n", &start, &end, &at) != 2)
-        return false;
-    if (address < start || address >= end || at == 0)
-        return false;
-    const char *from = line + at;
     if (!*from || strlen(from) >= n)
         return false;
-    while (*from) { /* only a newline is written in another way */
+    while (*from) {
         bool newline = strncmp(from, "\\012", 4) == 0;
-        if (newline)
-            *path = '\n';
-        else
-            *path = *from;
-        path++;
+        *path++ = newline ? '\n' : *from;
         from += newline ? 4 : 1;
     }
     *path = 0;
     return true;
 }
 
-int mv__sys_mapped_path(const void *address, char *path, size_t n)
+/* Whether this is the line of the address, and has what is looked for:
+ * "start-end rwxp offset major:minor inode   path". */
+static bool take_line(const char *line, struct lookup *what)
+{
+    uintptr_t start, end;
+    char rights[5];
+    int at = 0;
+    if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %*s %*s %*s %n", &start, &end, rights, &at) != 3)
+        return false;
+    if (what->address < start || what->address >= end || at == 0)
+        return false;
+    what->access = (rights[0] == 'r' ? MV_READ : 0) | (rights[1] == 'w' ? MV_WRITE : 0);
+    return !what->path || take_path(line + at, what->path, what->n);
+}
+
+static bool look_up(struct lookup *what)
 {
     const size_t room = (size_t)2 * PATH_MAX;
     size_t have = 0;
     bool found = false;
     char *text = (char *)mv__sys.allocate(room); /* too much for a small stack */
     if (!text || mv__sys_failed((long)text))
-        return -ENOENT;
+        return false;
     long fd = mv__sys.open("/proc/thread-self/maps", O_RDONLY | O_CLOEXEC, 0);
     while (fd >= 0 && !found && have < room - 1) {
         long r = mv__sys.read((int)fd, text + have, room - 1 - have);
@@ -146,7 +158,7 @@ int mv__sys_mapped_path(const void *address, char *path, size_t n)
         char *line = text;
         for (char *end; !found && (end = strchr(line, '\n')); line = end + 1) {
             *end = 0;
-            found = path_of_line(line, (uintptr_t)address, path, n);
+            found = take_line(line, what);
         }
         have -= (size_t)(line - text);
         memmove(text, line, have);
@@ -154,7 +166,23 @@ int mv__sys_mapped_path(const void *address, char *path, size_t n)
     if (fd >= 0)
         mv__sys.close((int)fd);
     mv__sys.release(text);
-    return found ? 0 : -ENOENT;
+    return found;
+}
+
+int mv__sys_mapped_path(const void *address, char *path, size_t n)
+{
+    struct lookup what = {(uintptr_t)address, path, n, 0};
+    return look_up(&what) ? 0 : -ENOENT;
+}
+
+int mv__sys_mapped_access(const void *address, uint32_t *access)
+{
+    struct lookup what = {(uintptr_t)address, NULL, 0, 0};
+    *access = 0;
+    if (!look_up(&what))
+        return -ENOENT;
+    *access = what.access;
+    return 0;
 }
 
 #define ZFS_MAGIC 0x2fc12fc1

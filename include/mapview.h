@@ -30,6 +30,9 @@
  *     addresses, in this process or in a child of fork, is told in place of
  *     mv_sync, which may then return 0. (To sync the file through any other
  *     descriptor, mapping or view takes nothing away.)
+ *   - mv_write of bytes that can only be written directly (a hole on a full disk)
+ *     looks at the file's length just before. If somebody cuts the file between
+ *     that and the write, the file is made long again.
  *   - A store can run out of space in a hole, in blocks that are shared with
  *     another file (a reflink), and anywhere on a file system that copies on
  *     write (btrfs, ZFS, bcachefs).
@@ -308,13 +311,17 @@ MV_API uint64_t mv_size(const mv_view *view);
  * Errors:
  *   -MV_ETRUNCATED  somebody has cut the file before this byte
  *   -EIO            the device failed; or the cause cannot be found out, since
- *                   the file of a read-only view has lost its name
+ *                   the file of a read-only view cannot be opened again (its
+ *                   name is gone, or the permission)
  *   -EACCES         the bytes were made inaccessible by mv_protect
  *   -EFAULT         buf is not the caller's to write to
  *   -ESTALE         the file has this byte but what is mapped has not: the
  *                   case of overlayfs above
  *   -EOPNOTSUPP     a device whose memory only mv_data can access
- *   -ENOMEM, -EMFILE  the kernel could not copy
+ *   -EAGAIN         the bytes come and go, and were gone at every attempt
+ *   -ENOMEM, -EMFILE, -ENFILE  the kernel could not copy, or not open the file
+ *                   again to find out
+ * and what else pread(2) reports of the file.
  */
 MV_API int64_t mv_read(mv_view *view, void *buf, uint64_t n, uint64_t off, mv_error *err);
 
@@ -329,6 +336,7 @@ MV_API int64_t mv_read(mv_view *view, void *buf, uint64_t n, uint64_t off, mv_er
  *   -EACCES           the view is read-only, or made so by mv_protect
  *   -ENOSPC, -EDQUOT  no room for a hole or a shared block
  *   -EFBIG            only a write past RLIMIT_FSIZE would find room
+ * and what else fallocate(2) and pwrite(2) report of the file.
  */
 MV_API int64_t mv_write(mv_view *view, const void *buf, uint64_t n, uint64_t off, mv_error *err);
 

@@ -65,10 +65,11 @@ static bool is_kth(const struct exception *e, unsigned k)
 }
 
 static const struct exception *find_exception(const struct failing_case *c, enum failing_call call,
-                                              unsigned k, long injected)
+                                              unsigned k, long injected, bool forever)
 {
     for (const struct exception *e = c->exceptions; e->is_one; e++)
-        if (e->call == call && is_kth(e, k) && (e->injected == 0 || e->injected == injected))
+        if (e->call == call && is_kth(e, k) && (e->injected == 0 || e->injected == injected) &&
+            !(e->once && forever))
             return e;
     return NULL;
 }
@@ -77,9 +78,7 @@ static const struct exception *find_exception(const struct failing_case *c, enum
 static void judge(const struct failing_case *c, const struct fitting *f, unsigned k, bool forever,
                   int64_t result, int64_t usual)
 {
-    const struct exception *e = find_exception(c, f->call, k, f->result);
-    if (e && e->once && forever)
-        e = NULL;
+    const struct exception *e = find_exception(c, f->call, k, f->result, forever);
     if (f->result == -EINTR && f->call != FAILING_msync) {
         SAME(result, usual); /* an interruption is no failure, but of a sync */
         return;

@@ -108,6 +108,15 @@ static void without_populate(void *argument)
     close_view(view);
 }
 
+/* An emulator that says yes to any advice, and does nothing. */
+static void emulated(void *argument)
+{
+    (void)argument;
+    failing_reset();
+    failing_arm(FAILING_madvise, 1, 0, true);
+    SAME(mv_has(NULL, MV_HAS_POPULATE), 0);
+}
+
 static void without_memfd_flag(void *argument)
 {
     (void)argument;
@@ -144,6 +153,7 @@ static void test_older_kernels(void **state)
     uint64_t ways[] = {0, MV_OPEN_NO_HANDLER};
     in_child(without_populate, &ways[0]);
     in_child(without_populate, &ways[1]);
+    in_child(emulated, NULL);
     in_child(without_memfd_flag, NULL);
     in_child(answer_comes_late, NULL);
 }

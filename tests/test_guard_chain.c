@@ -228,6 +228,49 @@ static void a_handler_before_may_jump(void **state)
     in_child(jump_out, NULL);
 }
 
+static int leave(void *argument)
+{
+    (void)argument;
+    siglongjmp(way_out, 2);
+}
+
+/* A guarded call that was left by longjmp, as it must not be: a fault after it
+ * is the program's own, and does not lead back into frames that are gone. */
+static void fault_after_leaving(void *argument)
+{
+    (void)argument;
+    mv_view *view = open_cut("a", MV_OPEN_WRITE);
+    volatile int faults = 0;
+    for (volatile int i = 0; i < 10; i++)
+        switch (sigsetjmp(way_out, 1)) {
+        case 0:
+            mv_try(view, leave, NULL, NULL);
+            break;
+        case 2:
+            load_first(view->data);
+            break;
+        default:
+            faults++;
+        }
+    SAME(faults, 10);
+    close_view(view);
+}
+
+static void jump_out_of_a_call(void *argument)
+{
+    set_handler(SIGBUS, &(struct sigaction){.sa_handler = jump});
+    fault_after_leaving(argument);
+}
+
+static void a_call_that_was_left_is_over(void **state)
+{
+    (void)state;
+#ifdef MV__CPU_ANY
+    skip_test("where the processor is not known, nor is the stack pointer");
+#endif
+    in_child(jump_out_of_a_call, NULL);
+}
+
 static void ignore(void *argument)
 {
     (void)argument;
@@ -434,6 +477,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_handler_before_sees_what_it_always_saw),
         TEST(a_handler_before_may_jump),
+        TEST(a_call_that_was_left_is_over),
         TEST(ignored_signals_stay_ignored),
         TEST(only_an_access_is_a_fault),
         TEST(an_interrupted_call_goes_on),

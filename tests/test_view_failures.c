@@ -375,8 +375,9 @@ static int64_t get_fd(void)
 #define LOOKS MAY_FAIL(close)
 /* A page that could not be touched is touched again, to see why. */
 #define AGAIN PASSES(madvise)
-/* Whatever hinders the search for a cause, the fault is an error. */
-#define UNKNOWN {true, FAILING_open, 0, 0, -EIO, false}
+/* A file that cannot be opened for reading may be looked at all the same; else
+ * the fault has a cause that is not known. */
+#define UNKNOWN PASSES(open), PASSES(fstat), {true, FAILING_open, 0, -EACCES, -EIO, false}
 /* Where nothing can be allocated, the file is only made longer. */
 #define ONLY_LONGER {true, FAILING_fallocate, 0, -EOPNOTSUPP, 0, false}
 /* What stands behind the end is cleared, also without a look at it. */
