@@ -22,6 +22,9 @@ func (v *View) ReadAt(p []byte, off int64) (int, error) {
 	if !v.copy(&p[0], v.pointer(off), len(p)) {
 		return v.readSlowly(p, off)
 	}
+	if v.size.Load() < size { // what lies behind the new end was not the file's
+		return v.ReadAt(p, off)
+	}
 	runtime.KeepAlive(v)
 	return len(p), nil
 }
@@ -35,6 +38,8 @@ func (v *View) readPart(p []byte, off, size int64) (int, error) {
 		return 0, &v.errs.readNegative
 	case len(p) == 0:
 		return 0, nil
+	case v.unsettled(size):
+		return v.readSlowly(p, off)
 	case off >= size:
 		return 0, io.EOF
 	}
@@ -74,10 +79,16 @@ func (v *View) WriteAt(p []byte, off int64) (int, error) {
 	}
 	var err error
 	if int64(len(p)) > size-off {
+		if v.unsettled(size) {
+			return v.writeSlowly(p, off, nil)
+		}
 		p, err = p[:size-off], &v.errs.writeShort
 	}
 	if !v.copy(v.pointer(off), &p[0], len(p)) {
 		return v.writeSlowly(p, off, err)
+	}
+	if v.size.Load() < size {
+		return v.WriteAt(p, off)
 	}
 	runtime.KeepAlive(v)
 	return len(p), err
@@ -93,8 +104,16 @@ func (v *View) writeNothing(p []byte, off, size int64) (int, error) {
 		return 0, &v.errs.writeReadOnly
 	case len(p) == 0:
 		return 0, nil
+	case v.unsettled(size):
+		return v.writeSlowly(p, off, nil)
 	}
 	return 0, &v.errs.writeShort
+}
+
+// unsettled tells whether size may be taken back, since a Resize to it is
+// running that can still fail. The C core knows.
+func (v *View) unsettled(size int64) bool {
+	return v.shrinking.Load() || v.size.Load() != size
 }
 
 // writeSlowly is to WriteAt what readSlowly is to ReadAt.
@@ -119,7 +138,7 @@ func (v *View) writeSlowly(p []byte, off int64, err error) (int, error) {
 func (v *View) At(i int) byte {
 	var x [1]byte
 	b := v.at(0, v.Size())
-	if v.copy(&x[0], &b[i], 1) {
+	if v.copy(&x[0], &b[i], 1) && int64(i) < v.size.Load() {
 		runtime.KeepAlive(v)
 		return x[0]
 	}

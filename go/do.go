@@ -27,7 +27,8 @@ import (
 // runtime would be left in the middle of an operation.
 //
 // Any other panic, and runtime.Goexit, pass through Do as if it were not
-// there. Calls of Do may be nested, on one view or several.
+// there. (Under GODEBUG=panicnil=1, a panic(nil) ends f alone.) Calls of Do may
+// be nested, on one view or several.
 func (v *View) Do(f func(b []byte) error) (err error) {
 	size := v.size.Load()
 	if size < 0 {

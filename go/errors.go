@@ -160,8 +160,9 @@ func faultCause(code int) error {
 		return ErrNoSpace
 	case syscall.EDQUOT:
 		return errNoQuota
-	case syscall.EIO, syscall.EACCES, syscall.EFAULT, syscall.EFBIG, syscall.ENOMEM, syscall.ESTALE:
-		return errno
+	case syscall.EIO, syscall.EACCES, syscall.EFAULT, syscall.EFBIG, syscall.ENOMEM, syscall.ESTALE,
+		syscall.EROFS, syscall.EPERM, syscall.EUCLEAN, syscall.EBADMSG, syscall.ENOTCONN, syscall.EAGAIN:
+		return errno // of the page, or of the file system under it
 	}
 	return nil
 }

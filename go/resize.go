@@ -26,12 +26,19 @@ func (v *View) Resize(size int64) error {
 	case size < 0:
 		return invalid(op, v.name, "the size is negative")
 	}
+	// What is to go is gone for new accesses before it is cut off, and one that
+	// is running looks at the size again: else it could return the zeros behind
+	// the new end. What is to come is there before it is shown.
+	before := v.size.Load()
+	if size < before {
+		v.shrinking.Store(true)
+		defer v.shrinking.Store(false)
+		v.size.Store(size)
+	}
 	if f := coreResize(v.c, size); f != nil {
+		v.size.Store(before)
 		return pathError(op, v.name, f)
 	}
-	// Only now, so that a Resize that fails disturbs nobody. An access between
-	// the cut of the file and this line faults, and asks the C core, which
-	// knows the new size already.
 	v.size.Store(size)
 	runtime.KeepAlive(v)
 	return nil

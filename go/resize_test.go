@@ -102,6 +102,42 @@ func TestFailingResizeDisturbsNobody(t *testing.T) {
 	}
 }
 
+// What a read beside it returns is the file's, up to one end or the other: no
+// zeros that lie behind the new end.
+func TestShrinkShowsNoZeros(t *testing.T) {
+	content := pattern(64 * page)
+	name := newFile(t, content)
+	for range 200 {
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		v := open(t, name, os.O_RDWR, nil)
+		reading, over := make(chan bool), make(chan bool)
+		go func() {
+			defer close(over)
+			buf := make([]byte, len(content))
+			for first := true; ; first = false {
+				n, err := v.ReadAt(buf, 0)
+				if !bytes.Equal(buf[:n], content[:n]) {
+					t.Errorf("%d bytes, %v, and they are not the file's", n, err)
+				}
+				if first {
+					close(reading)
+				}
+				if n < len(content) {
+					return
+				}
+			}
+		}()
+		<-reading
+		if err := v.Resize(int64(63*page + 100)); err != nil {
+			t.Fatal(err)
+		}
+		<-over
+		v.Close()
+	}
+}
+
 // An old slice faults past the new end, and Do says that it does not exist.
 func TestResizeShrinksUnderDo(t *testing.T) {
 	v := open(t, newFile(t, pattern(3*page)), os.O_RDWR, nil)

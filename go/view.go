@@ -20,7 +20,8 @@ type View struct {
 
 	// size is how many bytes may be accessed, -1 once the view is closed: one
 	// load gives the bound and the state. It is stored under shape.
-	size atomic.Int64
+	size      atomic.Int64
+	shrinking atomic.Bool // size may be taken back
 
 	writable bool
 	c        handle
