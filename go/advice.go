@@ -118,6 +118,9 @@ func (v *View) Protect(off, n int64, how Access) error {
 	if err := v.checkAccess(op, off, n, how); err != nil {
 		return err
 	}
+	if how&AccessRead == 0 && how&AccessWrite == 0 {
+		v.unreadable.Store(true) // for good: it is only about speed
+	}
 	f := coreProtect(v.c, off, n, how)
 	runtime.KeepAlive(v)
 	return pathError(op, v.name, f)

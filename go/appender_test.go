@@ -164,12 +164,8 @@ func TestAppenderOutOfReserve(t *testing.T) {
 
 // Where a step finds no room, the record alone still may.
 func TestAppenderOnSmallFileSystem(t *testing.T) {
-	dir := t.TempDir()
 	size := 40 * page
-	if err := syscall.Mount("none", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
-		t.Skip("cannot mount a small file system: ", err)
-	}
-	defer syscall.Unmount(dir, syscall.MNT_DETACH)
+	dir := smallDisk(t, fmt.Sprint(size))
 	opt := &mapview.Options{Reserve: 1 << 30}
 	v := open(t, filepath.Join(dir, "log"), os.O_RDWR|os.O_CREATE, opt)
 	a := newAppenderAt(t, v, 0)

@@ -192,6 +192,7 @@ func coreUnlinkMemory(name []byte) *failure {
 type shape struct {
 	base     unsafe.Pointer
 	size     int64
+	offset   int64 // of the first byte, in the file
 	reserved int64 // the largest size it can have
 	page     int64
 	flags    uint64
@@ -205,6 +206,7 @@ func coreShape(v handle) (shape, *failure) {
 	return shape{
 		base:     C.mv_data(v),
 		size:     int64(info.length),
+		offset:   int64(info.offset),
 		reserved: int64(info.reserved),
 		page:     int64(info.page_size),
 		flags:    uint64(info.flags),

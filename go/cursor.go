@@ -60,19 +60,28 @@ func (c *Cursor) UnreadByte() error {
 }
 
 // Write copies p to the position. It never grows the view: where the view ends
-// it returns fewer than len(p), and an error that is io.ErrShortWrite.
+// it returns fewer than len(p), and io.ErrShortWrite alone.
 func (c *Cursor) Write(p []byte) (int, error) {
 	n, err := c.v.WriteAt(p, c.off)
 	c.off += int64(n)
-	return n, err
+	return n, c.bare(err)
 }
 
-// WriteByte stores b at the position. At the end of the view it fails with an
-// error that is io.ErrShortWrite.
+// WriteByte stores b at the position. At the end of the view it fails with
+// io.ErrShortWrite alone.
 func (c *Cursor) WriteByte(b byte) error {
 	x := [1]byte{b}
 	n, err := c.v.WriteAt(x[:], c.off)
 	c.off += int64(n)
+	return c.bare(err)
+}
+
+// bare is err as the writers of packages io and bufio have it, whose callers
+// compare.
+func (c *Cursor) bare(err error) error {
+	if err == &c.v.errs.writeShort {
+		return io.ErrShortWrite
+	}
 	return err
 }
 
@@ -118,7 +127,14 @@ var errImpossibleCount = errors.New("mapview: a Read or Write returned an imposs
 
 // WriteTo writes the bytes from the position to the end of the view to w, and
 // returns how many w took.
+//
+// To a *net.UnixConn that is a stream the kernel sends many bytes of a shared
+// view of a file by itself (sendfile), without a copy. As with any sendfile,
+// what is stored in them before the other side has read them may be seen there.
+// The file is opened anew for it, and closed: see the package comment on fcntl
+// locks.
 func (c *Cursor) WriteTo(w io.Writer) (written int64, err error) {
+	written = c.send(w)
 	buf := make([]byte, max(bounceLeast, min(c.v.size.Load()-c.off, bounceMost)))
 	for {
 		// Not by Read: what w does not take must stay ahead of the position.
@@ -149,8 +165,8 @@ func (c *Cursor) WriteTo(w io.Writer) (written int64, err error) {
 
 // ReadFrom stores what r returns, from the position on, until r ends, and
 // returns how many bytes it stored. Where the view ends it reads one byte more,
-// and if there is one fails with an error that is io.ErrShortWrite. What it has
-// read of r and cannot store is lost.
+// and if there is one fails with io.ErrShortWrite alone. What it has read of r
+// and cannot store is lost.
 func (c *Cursor) ReadFrom(r io.Reader) (stored int64, err error) {
 	if _, err := c.v.WriteAt(nil, c.off); err != nil { // before r loses anything
 		return 0, err

@@ -8,8 +8,11 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"net"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/iotest"
 
@@ -126,11 +129,8 @@ func TestCursorWrite(t *testing.T) {
 		cursor := at(t, open(t, name, os.O_RDWR, nil), c.off)
 		p := bytes.Repeat([]byte{0xee}, c.n)
 		n, err := cursor.Write(p)
-		if n != c.want || (err == nil) != (c.err == nil) {
+		if n != c.want || err != c.err { // alone, too
 			t.Errorf("Write of %d bytes at %d: %d, %v; want %d, %v", c.n, c.off, n, err, c.want, c.err)
-		}
-		if c.err != nil {
-			wantError(t, err, c.err)
 		}
 		wantPosition(t, cursor, c.off+c.want)
 		want := bytes.Clone(content)
@@ -182,7 +182,9 @@ func TestCursorBytes(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	wantError(t, c.WriteByte(23), io.ErrShortWrite)
+	if err := c.WriteByte(23); err != io.ErrShortWrite {
+		t.Error(err)
+	}
 	wantPosition(t, c, 3)
 	wantContent(t, v.Name(), []byte{20, 21, 22})
 }
@@ -269,6 +271,64 @@ func TestCursorWriteTo(t *testing.T) {
 	}
 }
 
+// Under overlayfs a read-only view shows the lower file for good, and its name
+// leads to another one once somebody has written to that. What the view shows is
+// sent, not what the file opened anew holds.
+func TestCursorWriteToUnderOverlay(t *testing.T) {
+	dir := smallDisk(t, "4m")
+	for _, name := range []string{"lower", "upper", "work", "merged"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	content := pattern(300_000)
+	if err := os.WriteFile(filepath.Join(dir, "lower/file"), content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	merged := filepath.Join(dir, "merged")
+	layers := "lowerdir=" + dir + "/lower,upperdir=" + dir + "/upper,workdir=" + dir + "/work"
+	if err := syscall.Mount("overlay", merged, "overlay", 0, layers); err != nil {
+		t.Skip("no overlayfs of its own: ", err)
+	}
+	defer syscall.Unmount(merged, syscall.MNT_DETACH)
+	name := filepath.Join(merged, "file")
+	v := open(t, name, os.O_RDONLY, nil)
+	if err := os.WriteFile(name, bytes.Repeat([]byte{'n'}, len(content)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	server, client := unixPair(t)
+	done := make(chan []byte)
+	go func() {
+		b, _ := io.ReadAll(client)
+		done <- b
+	}()
+	n, err := v.Cursor().WriteTo(server)
+	server.Close()
+	if n != int64(len(content)) || err != nil || !bytes.Equal(<-done, content) {
+		t.Error(n, err)
+	}
+}
+
+// unixPair returns the two ends of a connection.
+func unixPair(t *testing.T) (server, client net.Conn) {
+	t.Helper()
+	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	client, err = net.Dial("unix", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err = listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close(); client.Close() })
+	return server, client
+}
+
 // A writerFunc is a Writer that is a function, and a readerFunc a Reader.
 type (
 	writerFunc func(p []byte) (int, error)
@@ -339,11 +399,8 @@ func TestCursorReadFrom(t *testing.T) {
 			v := open(t, newFile(t, make([]byte, size)), os.O_RDWR, nil)
 			c := at(t, v, from.off)
 			n, err := c.ReadFrom(r)
-			if n != int64(from.want) || (err == nil) != (from.err == nil) {
+			if n != int64(from.want) || err != from.err {
 				t.Errorf("%+v, %s: %d, %v", from, what, n, err)
-			}
-			if from.err != nil {
-				wantError(t, err, from.err)
 			}
 			if taken := from.n - plain.Len(); what == "at once" && taken > from.want+1 {
 				t.Errorf("%+v: %d bytes were taken from the source", from, taken)

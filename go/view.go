@@ -24,9 +24,14 @@ type View struct {
 	shrinking atomic.Bool // size may be taken back
 
 	writable bool
+	private  bool
+	offset   int64 // of the first byte, in the file
 	c        handle
 	name     string
 	errs     *fixedErrors
+
+	// unreadable is set once Protect has taken the right to read from any byte.
+	unreadable atomic.Bool
 
 	// The pages that the view can ever have; a fault in them is ours.
 	first, end uintptr
@@ -46,6 +51,8 @@ func newView(op, name string, c handle) (*View, error) {
 	v := &View{
 		base:     s.base,
 		writable: s.flags&openWrite != 0,
+		private:  s.flags&openPrivate != 0,
+		offset:   s.offset,
 		c:        c,
 		name:     name,
 		errs:     newFixedErrors(name),
