@@ -142,7 +142,7 @@ build/testing/faults/disk: tests/faults/disk.c build/testing/command
 
 # A target of this list first sees to it that its tools are there, and then
 # starts make anew, which finds what was just installed.
-PREPARED := test $(addprefix test-,header exports c asan tsan valgrind cpu guard faults minute mutants examples \
+PREPARED := test $(addprefix test-,header exports c asan tsan valgrind cpu guard faults minute fuzz mutants examples \
 	install deps go race go-asan bench gomodule nocgo dropin users readme) bench lint fmt
 .PHONY: $(PREPARED) $(PREPARED:%=do-%)
 ifneq ($(filter $(PREPARED),$(MAKECMDGOALS)),)
@@ -157,7 +157,7 @@ GROUPS_test-valgrind := build test valgrind
 GROUPS_test-cpu := build test cross
 $(foreach name,guard minute mutants,$(eval GROUPS_test-$(name) := build test go))
 GROUPS_test-faults := build test faults go
-$(foreach name,go race go-asan bench gomodule nocgo dropin users,$(eval GROUPS_test-$(name) := build go))
+$(foreach name,go fuzz race go-asan bench gomodule nocgo dropin users,$(eval GROUPS_test-$(name) := build go))
 GROUPS_test-readme := build test go
 
 $(PREPARED):
@@ -245,6 +245,9 @@ do-test-cpu:
 ## test-minute: a minute of cutting a file under readers and writers; not part of test
 do-test-minute: programs-testing
 	@tests/minute.sh
+## test-fuzz: a minute (FUZZ_SECONDS) of operations at random in Go, against a model; not part of test
+do-test-fuzz:
+	@tests/fuzz.sh
 ## test-mutants: each guard taken out, and a test that sees it; not part of test
 do-test-mutants:
 	@tests/mutants.sh
