@@ -52,10 +52,10 @@ guard() {
     limited tests/guard.sh || return 1
 }
 
-# in_go PATTERN: Go tests.
+# in_go PATTERN [PACKAGE]: Go tests.
 in_go() {
-    go test -count=1 -run '^$' ./go || return 99
-    limited go test -count=1 -run "$1" ./go || return 1
+    go test -count=1 -run '^$' "./go${2:+/$2}" || return 99
+    limited go test -count=1 -run "$1" "./go${2:+/$2}" || return 1
 }
 
 # The programs that are about one thing.
@@ -131,6 +131,16 @@ mutate 'Go: a read looks at the size again' go/access.go \
     's/if v.size.Load() < size { . what lies/if false { \/\/ what lies/' in_go ShrinkShows
 mutate 'Go: no handler of C' go/open.go \
     's/p.flags = openNoHandler/p.flags = 0/' in_go .
+mutate 'mmapgo: a part of a map is not unmapped' go/mmapgo/registry.go \
+    's/ || len(m) != p.length {/ {/' in_go . mmapgo
+mutate 'mmapgo: a part of a map is inside of it' go/mmapgo/registry.go \
+    's/if off > int64(p.length) ||.*{/if off < 0 {/' in_go . mmapgo
+mutate 'mmapgo: a part is flushed where it lies' go/mmapgo/mmap.go \
+    's/SyncRange(off, n,/SyncRange(0, n,/' in_go . mmapgo
+mutate 'mmapgo: what is not there yet is not flushed' go/mmapgo/mmap.go \
+    's/n = min(n, p.view.Size()-off)/_ = 0/' in_go . mmapgo
+mutate 'mmapgo: nothing executable' go/mmapgo/mmap.go \
+    's/case prot&EXEC != 0:/case false:/' in_go . mmapgo
 
 [ -z "$survived" ] || fail "no test saw these go:$survived"
 passed "$caught guards taken out, each seen by a test"

@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	mapview "example.com/mapview/go"
 	mmap "example.com/mapview/go/mmapgo"
@@ -386,6 +387,16 @@ func TestUnmapTwice(t *testing.T) {
 	}
 	if stale.View() != nil {
 		t.Error("it has a view")
+	}
+	fault := func() (fault any) {
+		defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+		defer func() { fault = recover() }()
+		load(stale, 5)
+		return nil
+	}()
+	at, ok := fault.(interface{ Addr() uintptr })
+	if !ok || at.Addr() != uintptr(unsafe.Pointer(&stale[5])) {
+		t.Errorf("a load from it panics with %v", fault)
 	}
 }
 
