@@ -11,8 +11,8 @@
 //   - EXEC is refused: mapview maps no executable memory.
 //   - A negative length maps up to the end of the file also from an offset, and
 //     not past the end. An offset past the end is refused.
-//   - Flush keeps its first failure: see [mapview.View.Sync]. What cannot reach
-//     a file, of COPY and ANON, is flushed by doing nothing.
+//   - Flush keeps its first failure: see [mapview.View.Sync]. It returns
+//     mapview's ErrTruncated for bytes that were lost when somebody cut the file.
 //   - A writable map of a file holds a descriptor of its own until Unmap, and
 //     refuses a file that was opened with os.O_APPEND.
 //   - Errors of the system are a [*io/fs.PathError] around the syscall.Errno,
@@ -23,7 +23,9 @@
 package mmap
 
 import (
+	"errors"
 	"os"
+	"syscall"
 	"unsafe"
 
 	mapview "example.com/mapview/go"
@@ -80,8 +82,27 @@ func MapRegion(f *os.File, length int, prot, flags int, offset int64) (MMap, err
 	if length >= 0 { // otherwise it is as long as the view
 		m = unsafe.Slice(unsafe.SliceData(m), length)
 	}
-	register(mapping{address(m), len(m), view, flags&ANON == 0 && prot&COPY == 0})
+	register(mapping{address(m), len(m), view, kindOf(prot, flags)})
 	return m, nil
+}
+
+// A kind of mapping is what Flush has to do with it.
+type kind int
+
+const (
+	kept   kind = iota // nothing: stores reach no file
+	shown              // sync what others have stored
+	shared             // sync what was stored
+)
+
+func kindOf(prot, flags int) kind {
+	switch {
+	case flags&ANON != 0 || prot&COPY != 0:
+		return kept
+	case prot&RDWR != 0:
+		return shared
+	}
+	return shown
 }
 
 func anonymous(length, prot int) (*mapview.View, error) {
@@ -133,13 +154,21 @@ func (m MMap) Unlock() error {
 }
 
 // Flush writes what was stored in m to the medium, and returns nil when it is
-// there: the bytes, and what is needed to read them back.
+// there: the bytes, and what is needed to read them back. Of a map that is
+// RDONLY it is what others have stored, as long as the file has a name.
 func (m MMap) Flush() error {
 	p, err := find(m)
-	if err != nil || !p.shared {
+	if err != nil || p.kind == kept {
 		return err
 	}
-	off, n := p.offset(m), int64(len(m))
+	err = p.flush(p.offset(m), int64(len(m)))
+	if p.kind == shown && (errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESTALE)) {
+		return nil // it is gone or replaced, so nobody can read it after a crash
+	}
+	return err
+}
+
+func (p mapping) flush(off, n int64) error {
 	if off+n > p.view.Size() { // past the end that the file had
 		if err := p.view.Refresh(); err != nil {
 			return err

@@ -299,6 +299,36 @@ func TestAnonymous(t *testing.T) {
 	}
 }
 
+// A reader keeps no descriptor, and is not to blame for a file that was replaced.
+func TestFlushOfFileWithoutName(t *testing.T) {
+	for what, lose := range map[string]func(name string) error{
+		"removed": os.Remove,
+		"replaced": func(name string) error {
+			if err := os.WriteFile(name+".new", nil, 0o600); err != nil {
+				return err
+			}
+			return os.Rename(name+".new", name)
+		},
+	} {
+		f := newFile(t, pattern(5), os.O_RDWR)
+		reader := mapped(mmap.Map(f, mmap.RDONLY, 0))(t)
+		longer := mapped(mmap.MapRegion(f, 2*page, mmap.RDONLY, 0, 0))(t)
+		writer := mapped(mmap.Map(f, mmap.RDWR, 0))(t)
+		f.Close()
+		if err := lose(f.Name()); err != nil {
+			t.Fatal(err)
+		}
+		if reader.View().Sync() == nil {
+			t.Errorf("%s: it is found again", what)
+		}
+		for _, m := range []mmap.MMap{reader, reader[2:3], longer, writer} {
+			if err := m.Flush(); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	}
+}
+
 // What a range is can be seen by which bytes are gone.
 func TestFlushPart(t *testing.T) {
 	f := newFile(t, pattern(4*page), os.O_RDWR)

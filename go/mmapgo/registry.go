@@ -18,7 +18,7 @@ type mapping struct {
 	first  uintptr
 	length int
 	view   *mapview.View
-	shared bool // stores reach a file
+	kind   kind
 }
 
 // registry holds the mappings in the order of their addresses, which are
