@@ -39,6 +39,9 @@ func (v *View) Advise(off, n int64, a Advice) error {
 	if err := v.checkRange(op, off, n); err != nil {
 		return err
 	}
+	if a > AdviceNoHuge {
+		return invalid(op, v.name, "%d is no Advice", a)
+	}
 	f := coreAdvise(v.c, off, n, a)
 	runtime.KeepAlive(v)
 	return pathError(op, v.name, f)
@@ -115,7 +118,11 @@ func (v *View) Unpin(off, n int64) error {
 // whose cause is syscall.EACCES.
 func (v *View) Protect(off, n int64, how Access) error {
 	const op = "protect"
-	if err := v.checkAccess(op, off, n, how); err != nil {
+	err := v.checkRange(op, off, n)
+	if how != 0 {
+		err = v.checkAccess(op, off, n, how)
+	}
+	if err != nil {
 		return err
 	}
 	if how&AccessRead == 0 && how&AccessWrite == 0 {
@@ -144,6 +151,9 @@ func (v *View) checkRange(op string, off, n int64) error {
 func (v *View) checkAccess(op string, off, n int64, how Access) error {
 	if err := v.checkRange(op, off, n); err != nil {
 		return err
+	}
+	if how == 0 || how&^(AccessRead|AccessWrite) != 0 {
+		return invalid(op, v.name, "access %d is none of AccessRead, AccessWrite and both", how)
 	}
 	if how&AccessWrite != 0 && !v.writable {
 		return &fs.PathError{Op: op, Path: v.name, Err: errReadOnly}

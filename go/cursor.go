@@ -8,8 +8,8 @@ import (
 	"math"
 )
 
-// A Cursor is a position in a View: what reads, writes and seeks there as in a
-// file. It implements [io.Reader], [io.Writer], [io.Seeker], [io.ByteScanner],
+// A Cursor is a position in a View, made by [View.Cursor]: what reads, writes and
+// seeks there as in a file. It implements [io.Reader], [io.Writer], [io.Seeker], [io.ByteScanner],
 // [io.ByteWriter], [io.WriterTo] and [io.ReaderFrom].
 //
 // A Cursor is for one goroutine at a time. The View and any number of other

@@ -10,8 +10,16 @@ copy, and a [Cursor] reads and writes it like a file. Through [View.Do],
 already, [Anonymous] and [NewMemory] memory without a name and [OpenMemory]
 memory that every process can find by one.
 
+Package mmap in go/mmap takes the place of golang.org/x/exp/mmap, that in
+go/mmapgo the place of github.com/edsrzf/mmap-go.
+
 The work is done by a C core, so the package needs cgo and a C compiler, and
 Linux.
+
+Offsets and lengths are in bytes, from the first byte of the view, and need no
+alignment: the package aligns what it asks of the kernel. A range that leaves the
+view is refused, but for ReadAt and WriteAt, which come back short; [ToEnd] as a
+length means up to the end.
 
 # Concurrency
 

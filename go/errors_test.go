@@ -144,13 +144,20 @@ func TestRanges(t *testing.T) {
 
 func TestUnknownKinds(t *testing.T) {
 	v := open(t, newFile(t, pattern(page)), os.O_RDWR, nil)
-	wantError(t, v.SyncRange(0, 1, 0), fs.ErrInvalid)
-	wantError(t, v.SyncRange(0, 1, 4), fs.ErrInvalid)
-	wantError(t, v.Advise(0, 1, 8), fs.ErrInvalid)
-	wantError(t, v.Prefault(0, 1, 0), fs.ErrInvalid)
-	wantError(t, v.Prefault(0, 1, 4), fs.ErrInvalid)
-	wantError(t, v.Probe(0, 1, 0), fs.ErrInvalid)
-	wantError(t, v.Protect(0, 1, 4), fs.ErrInvalid)
+	for _, err := range []error{
+		v.SyncRange(0, 1, 0),
+		v.SyncRange(0, 1, 4),
+		v.Advise(0, 1, 8),
+		v.Prefault(0, 1, 0),
+		v.Prefault(0, 1, 4),
+		v.Probe(0, 1, 0),
+		v.Protect(0, 1, 4),
+	} {
+		wantError(t, err, fs.ErrInvalid)
+		if err != nil && strings.Contains(err.Error(), "MV_") {
+			t.Errorf("%v: a name of C", err)
+		}
+	}
 }
 
 func TestReadOnlyView(t *testing.T) {

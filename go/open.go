@@ -11,13 +11,13 @@ import (
 )
 
 // Options say what a View shows and how. A nil *Options is the zero value: the
-// whole file, shared with everybody who has it open. A negative number is
-// refused.
+// whole file, shared with everybody who has it open. Sizes are in bytes. A
+// negative number is refused.
 type Options struct {
 	Offset   int64 // the first byte of the file to show, of any alignment
 	Length   int64 // how many bytes to show; 0: up to the end of the file
 	FileSize int64 // make the file at least this long and allocate its blocks; 0: leave it
-	Reserve  int64 // address space to keep for Resize and Refresh; 0: what is shown
+	Reserve  int64 // how large the view may become by Resize and Refresh: addresses, no memory; 0: what is shown
 
 	Private  bool // copy on write: stores never reach the file
 	NoFollow bool // refuse a name whose last part is a symbolic link

@@ -41,6 +41,9 @@ func (v *View) SyncRange(off, n int64, level Level) error {
 	if err := v.checkRange(op, off, n); err != nil {
 		return err
 	}
+	if level < SyncStart || level > SyncFull {
+		return invalid(op, v.name, "level %d is none of SyncStart, SyncData and SyncFull", level)
+	}
 	f := coreSync(v.c, off, n, level)
 	runtime.KeepAlive(v)
 	return pathError(op, v.name, f)
