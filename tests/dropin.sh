@@ -2,13 +2,14 @@
 # A program that uses golang.org/x/exp/mmap or github.com/edsrzf/mmap-go changes
 # its import line and nothing else. Proof: those packages' own tests, from their
 # authors, not a byte changed. They lie inside their package, so the sources of
-# the drop-in are put in the place of theirs, in a copy.
+# the drop-in are put in the place of theirs, in a copy. And since those tests are
+# few: tests/dropin asks both the same in thousands of ways.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 # download MODULE: sets version and original, the folder of its sources.
 download() {
-    version=$1@$(awk -v path="$1" '$1 == path { print $2 }' "$top/bench/go.mod")
+    version=$1@$(awk -v path="$1" '$1 == path { print $2 }' "$top/tests/dropin/go.mod")
     go mod download -json "$version" >"$scratch/download" 2>&1 ||
         skip "$version cannot be downloaded: $(sed -n 's/^.*"Error": "\(.*\)".*$/\1/p' "$scratch/download")"
     original=$(sed -n 's/^.*"Dir": "\(.*\)".*$/\1/p' "$scratch/download")
@@ -48,3 +49,7 @@ END_OF_MOD
 
 dropin golang.org/x/exp mmap go/mmap
 dropin github.com/edsrzf/mmap-go . go/mmapgo
+
+cd "$top/tests/dropin"
+go test -count=1 -v . >"$scratch/log" 2>&1 || { grep -v '^=== ' "$scratch/log" | head -n 50; fail "other answers"; }
+passed "the same answers: $(sed -n 's/^ *mmapgo_test.go:[0-9]*: //p' "$scratch/log")"
