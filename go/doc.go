@@ -6,9 +6,11 @@ reading and writing.
 
 A [View] is an [io.ReaderAt] and an [io.WriterAt] that costs little more than a
 copy, and a [Cursor] reads and writes it like a file. Through [View.Do],
-[View.Bytes], [Slice] and [Ptr] its bytes can be used in place. [Open] and [OpenFile] show a named file, [Map] one that is open
-already, [Anonymous] and [NewMemory] memory without a name and [OpenMemory]
-memory that every process can find by one.
+[View.Bytes], [Slice], [Ptr] and [Records] its bytes can be used in place. An
+[Appender] adds records to its end. [Open] and [OpenFile] show a named file, [Map]
+one that is open already and [DirFS] a tree of them; [Anonymous] and [NewMemory]
+show memory without a name, and [OpenMemory] memory that every process can find
+by one.
 
 Package mmap in go/mmap takes the place of golang.org/x/exp/mmap, that in
 go/mmapgo the place of github.com/edsrzf/mmap-go.
@@ -28,7 +30,11 @@ goroutines, Close included. Two that access the same bytes, one of them
 writing, see each other's bytes in no particular order, as with any memory.
 ReadAt, WriteAt, At and Do take no lock. Resize, Refresh and Close take turns.
 A Cursor is for one goroutine at a time, and any number of them may be used at
-once.
+once. An Appender, Records and a DirFS are for any number of goroutines.
+
+What several goroutines or processes change together must be changed by
+package sync/atomic, as through a Ptr[atomic.Uint64]: a record first, then the
+number that tells of it.
 
 The race detector does not know the memory of a View: it misses races there,
 and does not see what an atomic operation on it orders, which then looks like a
@@ -41,7 +47,7 @@ A View must be closed. After Close its methods return an error that is
 may have moved more bytes than it reports.
 
 Slices and pointers into a view stay valid until Close, even if the View itself
-is forgotten: what [View.Bytes], [Slice] and [Ptr] were called on is never
+is forgotten: what [View.Bytes], [Slice], [Ptr] and [Records] lent is never
 unmapped without Close. After Close they fault. Address space that nobody can
 use any more goes back by itself, but that of a closed view whose bytes were
 lent waits until 8192 more such views, or 8 TiB of them, have been closed and
@@ -56,7 +62,7 @@ closed by the garbage collector. [Live] counts those that are still open.
 What was stored in a view is seen at once by everybody who reads the file. It
 is on the medium after [View.Sync], or after [View.SyncRange] with [SyncData]
 or [SyncFull], has returned nil. The first failure stays with the View: no
-later sync claims success.
+later sync claims success. An [Appender] syncs whole records.
 
 When somebody else cuts the file to a length inside a page, the bytes from
 there to the end of that page read as zero, and what is stored there is lost,
@@ -84,11 +90,13 @@ reach, too.
 An error that is no fault is a [*io/fs.PathError]. It answers errors.Is for the
 syscall.Errno behind it and for [fs.ErrInvalid], [fs.ErrPermission],
 [fs.ErrNotExist], [fs.ErrExist], [os.ErrClosed] and, from Sync and Resize,
-[ErrTruncated]. [io.EOF] comes alone.
+[ErrTruncated]. [io.EOF] comes alone, and so does
+[io.ErrShortWrite] from a Cursor.
 
 Closing any descriptor of a file drops the classic fcntl locks that the process
 holds on it. That holds for the descriptors that opening and closing a View, and
-reading a file again for its length or a cause, use.
+reading a file again for its length or a cause, use, and for the one that
+[Cursor.WriteTo] sends from.
 
 A View that is read-only or private keeps no descriptor: to follow its file, or
 to find a cause, it opens the name again, also after a rename. Once the file is

@@ -40,6 +40,36 @@ func ExampleDirFS() {
 	// Output: 206 Partial Content: world
 }
 
+// A File reads like one of package os, and at any place.
+func ExampleFile() {
+	dir := exampleFolder()
+	defer os.RemoveAll(dir)
+	f, err := mapview.DirFS(dir).Open("greeting.txt")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(info.Name(), info.Size())
+
+	file := f.(*mapview.File)
+	p := make([]byte, 5)
+	n, err := file.ReadAt(p, 7)
+	fmt.Printf("%s %v\n", p[:n], err)
+	if _, err := file.Seek(5, io.SeekStart); err != nil {
+		log.Fatal(err)
+	}
+	m, err := file.WriteTo(os.Stdout)
+	fmt.Println("", m, err)
+	// Output:
+	// greeting.txt 12
+	// world <nil>
+	// , world 7 <nil>
+}
+
 // The bytes of every file below a folder, in place.
 func ExampleFile_View() {
 	dir := exampleFolder()

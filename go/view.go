@@ -70,8 +70,8 @@ func (v *View) Len() int { return int(v.Size()) }
 // Size returns the size of the view in bytes: 0 once it is closed.
 func (v *View) Size() int64 { return max(v.size.Load(), 0) }
 
-// Name returns the name that the view was opened by: that of its file, or
-// "[anonymous]" or "[memory]".
+// Name returns the name that the view was opened by: that of its file or its
+// shared memory, or "[anonymous]" or "[memory]".
 func (v *View) Name() string { return v.name }
 
 // Bytes returns the whole view as a slice, nil once it is closed. Its length

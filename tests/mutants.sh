@@ -129,6 +129,32 @@ mutate 'Go: the goroutine is as before' go/access.go \
     's/^\tdebug.SetPanicOnFault(panicOnFault)/\t_ = panicOnFault/' in_go .
 mutate 'Go: a read looks at the size again' go/access.go \
     's/if v.size.Load() < size { . what lies/if false { \/\/ what lies/' in_go ShrinkShows
+mutate 'shared memory is no link to elsewhere' c/open.c \
+    's/^    o->flags |= MV_OPEN_NOFOLLOW;//' c test_memory
+mutate 'the name of memory has no folder in it' c/source.c \
+    's/ || memchr(name + 1, .\/., n - 1))/)/' c test_memory
+mutate 'growth does not show what was stored behind the end' c/resize.c \
+    's/^        long r = clear_tail(view, fd, length);/        long r = 0;/' in_go FuzzOperations
+mutate 'a private view takes what was appended to its last page' c/resize.c \
+    's/^    if (view->shared || !view->writable || past == 0 || size <= now)/    if (size > 0)/' in_go FuzzOperations
+mutate 'shrinking does not cut what somebody has appended' c/resize.c \
+    's/^    if (size < now && length > offset + now)/    if (false)/' in_go FuzzOperations
+mutate 'Go: what is private is not sent from the file' go/sendfile.go \
+    's/ || v.private / /' in_go Send
+mutate 'Go: what may not be read is not sent' go/sendfile.go \
+    's/ || v.unreadable.Load() / /' in_go Send
+mutate 'Go: a packet is not sent in parts' go/sendfile.go \
+    's/ || !isStream(out) / /' in_go Send
+mutate 'Go: what is sent is in the view' go/sendfile.go \
+    's/min(c.v.size.Load()-c.off, sendMost)/int64(1 << 30)/' in_go Send
+mutate 'Go: records do not go behind a cut' go/appender.go \
+    's/^\tcase size < a.end:/\tcase false:/' in_go Appender
+mutate 'Go: a step that finds no room is not the last word' go/appender.go \
+    's/more <= size || a.v.Resize(more) != nil {/more <= size {/; s/^\t\treturn a.v.Resize(size)$/&\n\t} else if true {\n\t\treturn a.v.Resize(more)/' in_go Appender
+mutate 'Go: a blank field is a field' go/typed.go \
+    's/^\t\t\tf := t.Field(i)/&\n\t\t\tif f.Name == "_" {\n\t\t\t\tcontinue\n\t\t\t}/' in_go Typed
+mutate 'Go: a file of a DirFS does not grow' go/dirfs.go \
+    's/&Options{Length: info.Size()}/nil/' in_go DirFS
 mutate 'Go: no handler of C' go/open.go \
     's/p.flags = openNoHandler/p.flags = 0/' in_go .
 mutate 'mmapgo: a part of a map is not unmapped' go/mmapgo/registry.go \
