@@ -40,6 +40,9 @@ TESTS := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 TEST_SUPPORT := $(filter-out tests/test_%,$(wildcard tests/*.c))
 FAULT_TESTS := $(patsubst tests/faults/%.c,%,$(wildcard tests/faults/test_*.c))
 FAULT_SUPPORT := $(filter-out tests/faults/test_% tests/faults/disk.c,$(wildcard tests/faults/*.c))
+CRASH_TESTS := $(patsubst tests/crash/%.c,%,$(wildcard tests/crash/test_*.c))
+CRASH_SUPPORT := $(filter-out tests/crash/test_%,$(wildcard tests/crash/*.c)) \
+	tests/faults/fixture.c tests/faults/loop.c
 SCRIPTS := $(wildcard tests/*.sh tests/faults/*.sh bench/run) .ci/deps .ci/run
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
@@ -97,10 +100,16 @@ build/$(1)/faults/%: build/$(1)/tests/faults/%.o $$(FAULT_SUPPORT:%.c=build/$(1)
 	@mkdir -p $$(@D)
 	$$(call say,LD) $$(CC) -pthread $$(LINK_$(1)) $$(LDFLAGS) -o $$@ $$^ -lcmocka
 
+build/$(1)/crash/%: build/$(1)/tests/crash/%.o $$(CRASH_SUPPORT:%.c=build/$(1)/%.o) \
+		$$(TEST_SUPPORT:%.c=build/$(1)/%.o) $$(OBJECTS_$(1))
+	@mkdir -p $$(@D)
+	$$(call say,LD) $$(CC) -pthread $$(LINK_$(1)) $$(LDFLAGS) -o $$@ $$^ -lcmocka
+
 programs-$(1): $$(TESTS:%=build/$(1)/%)
 .PHONY: programs-$(1)
 .SECONDARY: $$(OBJECTS_$(1)) $$(TESTS:%=build/$(1)/tests/%.o) $$(TEST_SUPPORT:%.c=build/$(1)/%.o)
--include $$(wildcard build/$(1)/c/*.d build/$(1)/tests/*.d build/$(1)/tests/faults/*.d)
+-include $$(wildcard build/$(1)/c/*.d build/$(1)/tests/*.d build/$(1)/tests/faults/*.d \
+	build/$(1)/tests/crash/*.d)
 endef
 $(foreach name,$(FLAVOURS),$(eval $(call flavour,$(name))))
 .PHONY: always
@@ -130,10 +139,10 @@ build/examples/%: c/examples/%.c build/libmapview.a build/release/command
 # ---- tests ----
 
 # Only root can mount, so for others the disk is not even built: faults.sh says so.
-programs-faults: $(FAULT_TESTS:%=build/testing/faults/%)
+programs-faults: $(FAULT_TESTS:%=build/testing/faults/%) $(CRASH_TESTS:%=build/testing/crash/%)
 	@[ "$$(id -u)" -ne 0 ] || $(MAKE) --no-print-directory build/testing/faults/disk
 .PHONY: programs-faults
-.SECONDARY: $(patsubst %.c,build/testing/%.o,$(wildcard tests/faults/*.c))
+.SECONDARY: $(patsubst %.c,build/testing/%.o,$(wildcard tests/faults/*.c tests/crash/*.c))
 
 build/testing/faults/disk: tests/faults/disk.c build/testing/command
 	@mkdir -p $(@D)
@@ -191,7 +200,7 @@ do-test-tsan: programs-tsan
 ##   test-guard: the fault handler among other handlers, in C and in Go programs
 do-test-guard: library
 	@tests/guard.sh
-##   test-faults: every fault on real file systems, in C and in Go; needs root
+##   test-faults: faults, durability and cuts of the power on real file systems; needs root
 do-test-faults: programs-faults
 	@tests/faults.sh build/testing/faults
 ##   test-examples: the programs of c/examples do what they say
@@ -260,6 +269,7 @@ do-bench: library
 
 # The header is laid out by hand, as the manual that it is.
 C_FILES := $(filter-out include/%,$(wildcard c/*.[ch] c/examples/*.c tests/*.[ch] tests/faults/*.[ch] \
+	tests/crash/*.[ch] \
 	tests/guard/*.[ch] bench/c/*.[ch]))
 GO_MODULES := . $(patsubst %/go.mod,%,$(wildcard bench/go.mod tests/dropin/go.mod tests/gomodule/go.mod))
 

@@ -1,7 +1,8 @@
 #!/bin/sh
-# faults.sh [PROGRAMS]: every fault on real file systems, in C and in Go; and
-# before that what these are made of. PROGRAMS is the folder of the programs
-# that are built from tests/faults/*.c.
+# faults.sh [PROGRAMS]: every fault on real file systems, in C and in Go, every
+# failure to reach the medium, and cuts of the power; and before that what
+# these are made of. PROGRAMS is the folder of the programs that are built from
+# tests/faults/*.c; those of tests/crash/*.c are in crash/ beside it.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
 programs=$(cd "${1:-build/testing/faults}" && pwd)
@@ -128,5 +129,7 @@ check_skips
 "$mounts" tests/run.sh 'the matrix of C' "$programs/test_matrix" || fail "the matrix of C"
 FAULT_ROOM=all "$mounts" tests/run.sh 'the table of durability' "$programs/test_durable" ||
     fail "the table of durability"
+FAULT_ROOM=all "$mounts" tests/run.sh 'cuts of the power' "$programs/../crash/test_crash" ||
+    fail "cuts of the power"
 echo '== the matrix of Go'
 go_matrix
