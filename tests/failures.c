@@ -45,6 +45,7 @@ static const struct fitting fittings[] = {
     {FAILING_mprotect, -ENOMEM, false},
     {FAILING_madvise, -ENOMEM, false},
     {FAILING_madvise, -EAGAIN, true},
+
     {FAILING_mlock, -EAGAIN, false},
     {FAILING_munlock, -ENOMEM, false},
     {FAILING_msync, -EIO, false},
@@ -57,7 +58,45 @@ static const struct fitting fittings[] = {
     {FAILING_allocate, 0, false}, /* no memory */
 };
 
+/* Who makes which call fail. */
+static const unsigned parts[FAILING_CALLS] = {
+    [FAILING_open] = OPENINGS | CALLS,
+    [FAILING_close] = OPENINGS | CALLS,
+    [FAILING_fcntl] = OPENINGS,
+    [FAILING_fstat] = OPENINGS | CALLS,
+    [FAILING_fstatfs] = OPENINGS | CALLS,
+    [FAILING_lstat] = OPENINGS,
+    [FAILING_ioctl] = ELSEWHERE, /* of block devices: test_source.c */
+    [FAILING_readlink] = OPENINGS,
+    [FAILING_unlink] = OPENINGS,
+    [FAILING_ftruncate] = OPENINGS | CALLS,
+    [FAILING_fallocate] = OPENINGS | CALLS,
+    [FAILING_memfd_create] = OPENINGS,
+    [FAILING_pipe2] = CALLS,
+    [FAILING_read] = CALLS,
+    [FAILING_write] = CALLS,
+    [FAILING_pread] = CALLS,
+    [FAILING_pwrite] = ELSEWHERE, /* of a page that cannot be touched: test_cause.c */
+    [FAILING_process_vm_readv] = OPENINGS | CALLS,
+    [FAILING_process_vm_writev] = CALLS,
+    [FAILING_mmap] = OPENINGS | CALLS,
+    [FAILING_munmap] = OPENINGS | CALLS,
+    [FAILING_mprotect] = CALLS,
+    [FAILING_madvise] = OPENINGS | CALLS,
+    [FAILING_mlock] = CALLS,
+    [FAILING_munlock] = CALLS,
+    [FAILING_msync] = CALLS,
+    [FAILING_fsync] = CALLS,
+    [FAILING_fdatasync] = CALLS,
+    [FAILING_syncfs] = CALLS,
+    [FAILING_sync_file_range] = CALLS,
+    [FAILING_sigaction] = ELSEWHERE, /* once in a process: test_guard.c */
+    [FAILING_getrlimit] = OPENINGS | CALLS,
+    [FAILING_allocate] = OPENINGS,
+};
+
 static unsigned counts[FAILING_CALLS]; /* of the case, without a failure */
+static bool failed_once[FAILING_CALLS], failed_for_ever[FAILING_CALLS];
 
 static bool is_kth(const struct exception *e, unsigned k)
 {
@@ -108,6 +147,7 @@ static void fail_one(const struct failing_case *c, const struct fitting *f, unsi
     SAME(errno, 4711);
     failing_disarm();
     CHECK(failing_fired());
+    (forever ? failed_for_ever : failed_once)[f->call] = true;
     failing_reset();
     judge(c, f, k, forever, result, usual);
     c->check(result);
@@ -116,6 +156,19 @@ static void fail_one(const struct failing_case *c, const struct fitting *f, unsi
     SAME(failing_unmap_left() > 0, f->call == FAILING_munmap);
     CHECK(resources_same(before));
     support_context = NULL;
+}
+
+/* Every call that the case makes can be made to fail. */
+static void check_fittings(const struct failing_case *c)
+{
+    for (int call = 0; call < FAILING_CALLS; call++) {
+        bool fits = counts[call] == 0;
+        for (size_t i = 0; i < sizeof fittings / sizeof fittings[0]; i++)
+            fits = fits || (int)fittings[i].call == call;
+        support_context = failing_name((enum failing_call)call);
+        CHECK(fits);
+    }
+    support_context = c->name;
 }
 
 static void run_failing_case(void **state)
@@ -134,6 +187,7 @@ static void run_failing_case(void **state)
         total += counts[call];
     }
     CHECK(total > 0); /* else there is nothing to fail */
+    check_fittings(c);
     failing_reset();
     c->check(usual);
     c->clean();
@@ -154,13 +208,27 @@ static int end_case(void **state)
     return support_end(state);
 }
 
-int run_failing_cases(const struct failing_case *cases, size_t count)
+static void test_every_call(void **state)
+{
+    unsigned part = *(const enum failing_part *)*state;
+    for (int call = 0; call < FAILING_CALLS; call++) {
+        support_context = failing_name((enum failing_call)call);
+        CHECK(parts[call] != 0);
+        if (parts[call] & part)
+            CHECK(failed_once[call] && failed_for_ever[call]);
+    }
+    support_context = NULL;
+}
+
+int run_failing_cases(const struct failing_case *cases, size_t count, enum failing_part part)
 {
     struct CMUnitTest tests[64] = {{0}};
-    if (count > sizeof tests / sizeof tests[0])
+    if (count >= sizeof tests / sizeof tests[0])
         abort();
     for (size_t i = 0; i < count; i++)
         tests[i] = (struct CMUnitTest){cases[i].name, run_failing_case, support_begin, end_case,
                                        (void *)(uintptr_t)&cases[i]};
+    tests[count++] =
+        (struct CMUnitTest){"every system call", test_every_call, support_begin, support_end, &part};
     return _cmocka_run_group_tests("failures", tests, count, support_group_begin, support_group_end);
 }

@@ -40,7 +40,16 @@ struct failing_case {
 #define PASSES(name) {true, FAILING_##name, 0, 0, 0, true}
 /* clang-format on */
 
-/* run_failing_cases is the main of a test: each case is a test of its own. */
-int run_failing_cases(const struct failing_case *cases, size_t count);
+/* A part is what the cases of one program are about. */
+enum failing_part {
+    OPENINGS = 1,  /* test_open_failures.c */
+    CALLS = 2,     /* test_view_failures.c */
+    ELSEWHERE = 4, /* what takes more than a case: see the list in failures.c */
+};
+
+/* run_failing_cases is the main of a test: each case is a test of its own. The
+ * last test is that the cases have failed every system call of their part, once
+ * and from then on; a call in the table that no part fails is a failure, too. */
+int run_failing_cases(const struct failing_case *cases, size_t count, enum failing_part part);
 
 #endif

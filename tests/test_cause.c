@@ -248,11 +248,13 @@ static void store_without_room(uint64_t way)
         AT(5, 10, 0);
         FAILED_OP("fallocate");
         REFUSED(codes[i], mv_probe(view, 5, 10, MV_WRITE, ERR));
-        set_fault(view, &page_fault);
-        failing_arm(FAILING_pwrite, 1, codes[i], true);
-        REFUSED(codes[i], mv_write(view, bytes, 10, 5, ERR));
-        AT(5, 10, 0);
-        FAILED_OP("pwrite");
+        for (int forever = 0; forever < 2; forever++) {
+            set_fault(view, &page_fault);
+            failing_arm(FAILING_pwrite, 1, codes[i], forever);
+            REFUSED(codes[i], mv_write(view, bytes, 10, 5, ERR));
+            AT(5, 10, 0);
+            FAILED_OP("pwrite");
+        }
     }
     /* There are blocks, and the bytes reach the file past the mapping: exactly
      * those of the caller. */

@@ -170,15 +170,21 @@ static void count_own(int number)
     own_signals++;
 }
 
-/* The k-th sigaction is refused. */
-static void refuse(void *k)
+/* The k-th sigaction is refused; and each one after it, if forever. */
+struct refusal {
+    unsigned k;
+    bool forever;
+};
+
+static void refuse(void *argument)
 {
+    const struct refusal *refusal = argument;
     set_handler(SIGBUS, &(struct sigaction){.sa_handler = count_own});
     set_handler(SIGSEGV, &(struct sigaction){.sa_handler = count_own});
     mv_view *view = open_cut("a", MV_OPEN_WRITE);
     unsigned char byte = 0;
     uint64_t value;
-    failing_arm(FAILING_sigaction, *(unsigned *)k, -EPERM, false);
+    failing_arm(FAILING_sigaction, refusal->k, -EPERM, refusal->forever);
     for (int i = 0; i < 2; i++) { /* and it is not tried again */
         REFUSED(-EPERM, mv_guard_install(ERR));
         FAILED_OP("sigaction");
@@ -191,7 +197,9 @@ static void refuse(void *k)
         failing_disarm();
     }
     CHECK(failing_fired());
-    CHECK(handler_of(SIGBUS).sa_handler == count_own && handler_of(SIGSEGV).sa_handler == count_own);
+    if (!refusal->forever) /* else what was installed cannot be taken back, and passes on */
+        CHECK(handler_of(SIGBUS).sa_handler == count_own &&
+              handler_of(SIGSEGV).sa_handler == count_own);
     CHECK(raise(SIGBUS) == 0 && raise(SIGSEGV) == 0);
     SAME(own_signals, 2);
     grow_file(scratch("a"), PAGE);
@@ -204,7 +212,30 @@ static void a_refused_handler_is_not_needed(void **state)
 {
     (void)state;
     for (unsigned k = 1; k <= 2 * CALLS_OF_INSTALL; k++)
-        in_child(refuse, &k);
+        for (int forever = 0; forever < 2; forever++)
+            in_child(refuse, &(struct refusal){k, forever});
+}
+
+/* What cannot be asked for is not taken for installed. */
+static void ask_for_status(void *argument)
+{
+    (void)argument;
+    WORKS(mv_guard_install(ERR));
+    for (unsigned k = 1; k <= 2; k++)
+        for (int forever = 0; forever < 2; forever++) {
+            failing_reset();
+            failing_arm(FAILING_sigaction, k, -EPERM, forever);
+            SAME(mv_guard_status(), MV_GUARD_REPLACED);
+            CHECK(failing_fired());
+            failing_reset();
+            SAME(mv_guard_status(), MV_GUARD_INSTALLED);
+        }
+}
+
+static void a_status_that_cannot_be_asked_for(void **state)
+{
+    (void)state;
+    in_child(ask_for_status, NULL);
 }
 
 /* ---- a handler that came later ---- */
@@ -288,6 +319,7 @@ int main(void)
         TEST(each_guarded_access_installs),
         TEST(threads_install_once),
         TEST(a_refused_handler_is_not_needed),
+        TEST(a_status_that_cannot_be_asked_for),
         TEST(a_handler_after_is_told),
     };
     return cmocka_run_group_tests(tests, guarded_group_begin, support_group_end);

@@ -253,6 +253,12 @@ static void prepare_created_view(void)
     create();
 }
 
+static void prepare_private_view(void)
+{
+    prepare_file();
+    open_private();
+}
+
 static void prepare_memory(void)
 {
     prepare_nothing();
@@ -274,6 +280,14 @@ static void check_detached(int64_t result)
     }
     SAME(mv_size(view), 0);
     REFUSED(-EBADF, mv_read(view, &byte, 1, 0, ERR));
+}
+
+/* The same of an empty view. */
+static void check_size_gone(int64_t result)
+{
+    if (result < 0)
+        WORKS(mv_detach(view, ERR));
+    REFUSED(-EBADF, mv_sync(view, 0, 0, MV_SYNC_FULL, ERR));
 }
 
 static int64_t close_it(void)
@@ -332,9 +346,12 @@ static const struct failing_case cases[] = {
     {"make private memory", prepare_nothing, make_private_memory, check_memory, clean, {HINTS}},
     {"detach to read", prepare_read_view, detach, check_detached, clean, {MAY_FAIL(mmap)}},
     {"detach to write", prepare_write_view, detach, check_detached, clean, {MAY_FAIL(mmap), LOOKS}},
+    {"detach privately", prepare_private_view, detach, check_detached, clean, {MAY_FAIL(mmap)}},
+    {"detach created", prepare_created_view, detach, check_size_gone, clean, {MAY_FAIL(mmap), LOOKS}},
     {"detach memory", prepare_memory, detach, check_detached, clean, {MAY_FAIL(mmap), LOOKS}},
     {"close to read", prepare_read_view, close_it, check_nothing, clean, {NONE}},
     {"close to write", prepare_write_view, close_it, check_nothing, clean, {NONE}},
+    {"close privately", prepare_private_view, close_it, check_nothing, clean, {NONE}},
     {"close created", prepare_created_view, close_it, check_nothing, clean,
      {{true, FAILING_close, 2, 0, 0, false}}},
     {"close memory", prepare_memory, close_it, check_nothing, clean, {NONE}},
@@ -343,5 +360,5 @@ static const struct failing_case cases[] = {
 
 int main(void)
 {
-    return run_failing_cases(cases, sizeof cases / sizeof cases[0]);
+    return run_failing_cases(cases, sizeof cases / sizeof cases[0], OPENINGS);
 }

@@ -119,9 +119,12 @@ static void loop_device(void *argument)
     mv_view *view;
     o.length = (1 << 20) + 1;
     REFUSED(-EINVAL, mv_open(name, &o, &view, ERR));
-    failing_arm(FAILING_ioctl, 1 + failing_count(FAILING_ioctl), -EIO, false);
-    REFUSED(-EIO, mv_open(name, &o, &view, ERR)); /* its size cannot be had */
-    FAILED_OP("ioctl");
+    for (int forever = 0; forever < 2; forever++) {
+        failing_arm(FAILING_ioctl, 1 + failing_count(FAILING_ioctl), -EIO, forever);
+        REFUSED(-EIO, mv_open(name, &o, &view, ERR)); /* its size cannot be had */
+        FAILED_OP("ioctl");
+        failing_disarm();
+    }
     o.offset = 1000;
     o.length = (1 << 20) - 1000;
     view = open_with(name, &o);

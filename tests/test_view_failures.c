@@ -45,6 +45,16 @@ static void prepare_created(void)
     view = open_with(path, &o);
 }
 
+/* Its folder cannot be opened. */
+static void prepare_created_inside(void)
+{
+    failing_reset();
+    failing_arm(FAILING_open, 2, -EACCES, false);
+    prepare_created();
+    CHECK(failing_fired() && view->source.directory < 0);
+    failing_reset();
+}
+
 static void prepare_memory(void)
 {
     path[0] = 0;
@@ -82,6 +92,13 @@ static void prepare_stale_tail(void)
 {
     prepare(scratch_memory("file"), MV_OPEN_WRITE);
     memset((char *)mv_data(view) + mv_size(view), 0xEE, 100);
+}
+
+/* The page that growing has to see to cannot be seen through the view. */
+static void prepare_hidden_tail(void)
+{
+    prepare_writing();
+    WORKS(mv_protect(view, mv_size(view) - 1, 1, 0, ERR));
 }
 
 /* The file has grown in a page that the view has copied. */
@@ -189,6 +206,12 @@ static void check_grown(int64_t result)
     check_goes_on(result);
 }
 
+static void check_grown_hidden(int64_t result)
+{
+    WORKS(mv_protect(view, 0, MV_TO_END, MV_READ | MV_WRITE, ERR));
+    check_grown(result);
+}
+
 static void check_shrunk(int64_t result)
 {
     uint64_t size = result < 0 ? PAGES * PAGE - 50 : PAGE;
@@ -203,6 +226,13 @@ static void check_memory_grown(int64_t result)
     SAME(mv_size(view), result < 0 ? PAGES * PAGE : 3 * PAGES * PAGE);
     SAME(info_of(view).file_size, mv_size(view));
     CHECK(has_zeros(mv_data(view), mv_size(view)));
+    check_goes_on(result);
+}
+
+static void check_memory_shrunk(int64_t result)
+{
+    SAME(mv_size(view), result < 0 ? PAGES * PAGE : PAGE);
+    SAME(info_of(view).file_size, mv_size(view));
     check_goes_on(result);
 }
 
@@ -361,6 +391,16 @@ static int64_t ask(void)
     return mv_stat(view, &info, ERR);
 }
 
+/* What cannot be found out is no capability. */
+static int64_t has(void)
+{
+    for (uint32_t capability = MV_HAS_POPULATE; capability <= MV_HAS_RESIZE; capability++) {
+        int r = mv_has(view, capability);
+        CHECK(r == 0 || r == 1);
+    }
+    return 0;
+}
+
 static int64_t get_fd(void)
 {
     int fd = mv_fd(view, ERR);
@@ -412,13 +452,20 @@ static const struct failing_case cases[] = {
     {"sync, data", prepare_writing, sync_data, check_synced, clean, {NONE}},
     {"sync, full", prepare_writing, sync_full, check_synced, clean, {NONE}},
     {"sync a created file", prepare_created, sync_full, check_synced, clean, {LOOKS}},
+    {"sync a created file without its folder", prepare_created_inside, sync_full, check_synced, clean,
+     {NONE}},
+    {"sync to read, start", prepare_reading, sync_start, check_synced, clean, {LOOKS}},
+    {"sync to read, full", prepare_reading, sync_full, check_synced, clean, {LOOKS}},
     {"sync to read", prepare_reading, sync_data, check_synced, clean, {LOOKS}},
     {"sync memory", prepare_memory, sync_full, check_synced, clean, {NONE}},
     {"grow", prepare_writing, grow, check_grown, clean, {ONLY_LONGER, TAIL}},
     {"grow over stale bytes", prepare_stale_tail, grow, check_grown, clean,
      {ONLY_LONGER, TAIL, FIRST_WAIT}},
+    {"grow behind a hidden end", prepare_hidden_tail, grow, check_grown_hidden, clean,
+     {ONLY_LONGER, TAIL, MAY_FAIL(munmap)}},
     {"shrink", prepare_writing, shrink, check_shrunk, clean, {NONE}},
     {"grow memory", prepare_memory, grow, check_memory_grown, clean, {ONLY_LONGER, TAIL}},
+    {"shrink memory", prepare_memory, shrink, check_memory_shrunk, clean, {NONE}},
     {"refresh", prepare_writing, refresh, check_unchanged, clean, {NONE}},
     {"refresh to read", prepare_reading, refresh, check_unchanged, clean, {LOOKS}},
     {"refresh privately", prepare_private_tail, refresh, check_followed, clean, {LOOKS}},
@@ -432,6 +479,9 @@ static const struct failing_case cases[] = {
     {"stat", prepare_writing, ask, check_unchanged, clean, {MAY_FAIL(fstat)}},
     {"stat to read", prepare_reading, ask, check_unchanged, clean,
      {MAY_FAIL(fstat), MAY_FAIL(open), LOOKS}},
+    {"has", prepare_writing, has, check_unchanged, clean, {MAY_FAIL(fstatfs)}},
+    {"has to read", prepare_reading, has, check_unchanged, clean,
+     {MAY_FAIL(fstat), MAY_FAIL(fstatfs), MAY_FAIL(open), LOOKS}},
     {"fd", prepare_writing, get_fd, check_unchanged, clean, {NONE}},
     {"fd to read", prepare_reading, get_fd, check_unchanged, clean, {NONE}},
     {"read through a pipe", prepare_piping, read_it, check_unchanged, clean, {LOOKS}},
@@ -443,5 +493,5 @@ static const struct failing_case cases[] = {
 
 int main(void)
 {
-    return run_failing_cases(cases, sizeof cases / sizeof cases[0]);
+    return run_failing_cases(cases, sizeof cases / sizeof cases[0], CALLS);
 }
