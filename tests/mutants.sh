@@ -89,7 +89,7 @@ mutate 'the handler before has the mask that it would have had' c/guard.c \
 mutate 'errno survives the handler' c/guard.c \
     's/^    errno = before;//; s/^    int before = errno;//' c $guard
 mutate 'a handler on another stack is not left behind' c/guard.c \
-    's/ || is_elsewhere(context, pad))/ || (false \&\& is_elsewhere(context, pad)))/' c $try
+    's/ is_elsewhere(context, pad) ||/ (false \&\& is_elsewhere(context, pad)) ||/' c $try
 mutate 'the outer try is in force again after the inner one' c/guard.c \
     's/atomic_store_explicit(&slot->top, pad->outer, memory_order_relaxed);/atomic_store_explicit(\&slot->top, NULL, memory_order_relaxed);/' \
     c $try
