@@ -128,7 +128,7 @@ mutate 'Go: and in writing' go/access.go \
 mutate 'Go: the goroutine is as before' go/access.go \
     's/^\tdebug.SetPanicOnFault(panicOnFault)/\t_ = panicOnFault/' in_go .
 mutate 'Go: a read looks at the size again' go/access.go \
-    's/if v.size.Load() < size { . what lies/if false { \/\/ what lies/' in_go ShrinkShows
+    's/if v.size.Load() < size { .. what lies/if false { \/\/ what lies/' in_go ShrinkShows
 mutate 'shared memory is no link to elsewhere' c/open.c \
     's/^    o->flags |= MV_OPEN_NOFOLLOW;//' c test_memory
 mutate 'the name of memory has no folder in it' c/source.c \
