@@ -464,7 +464,10 @@ static void test_fork_inside(void **state)
  * has inside of a call: that call is not its own. */
 static void *only_touch(void *argument)
 {
+    volatile char deeper[4096]; /* than that call, which then looks as if it were not over */
+    deeper[0] = 1;
     touch_at(argument);
+    deeper[sizeof deeper - 1] = deeper[0];
     return NULL;
 }
 
