@@ -28,6 +28,28 @@ func TestFaultCause(t *testing.T) {
 	}
 }
 
+// A pointer to a record is lent, as one of Ptr is; the Records are not.
+func TestRecordsLend(t *testing.T) {
+	for what, use := range map[string]func(*Records[uint64]){
+		"At":  func(r *Records[uint64]) { *r.At(7) = 5 },
+		"All": func(r *Records[uint64]) { r.All()(func(int, *uint64) bool { return false }) },
+		"":    func(r *Records[uint64]) { r.Len() },
+	} {
+		v, err := Anonymous(64, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := NewRecords[uint64](v, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if use(r); v.life.lent.Load() != (what != "") {
+			t.Errorf("after %q: lent is %v", what, v.life.lent.Load())
+		}
+		v.Close()
+	}
+}
+
 // What an Appender asks of Sync: the new records alone, and all of the file's
 // metadata when its length has changed.
 func TestAppenderSync(t *testing.T) {

@@ -147,25 +147,6 @@ func TestRecordsRefuse(t *testing.T) {
 	wantError(t, err, os.ErrClosed)
 }
 
-// A pointer to a record keeps the memory, as one of Ptr does.
-func TestRecordsLend(t *testing.T) {
-	live := mapview.Live()
-	p := func() *uint64 {
-		v, err := mapview.OpenFile(newFile(t, make([]byte, 64)), os.O_RDWR, 0, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return newRecords[uint64](t, v, 0).At(7)
-	}()
-	for range 3 {
-		runtime.GC()
-	}
-	*p = 5
-	if *p != 5 || mapview.Live() != live+1 {
-		t.Errorf("%d views are open, %d were", mapview.Live(), live)
-	}
-}
-
 func TestRecordsAllocateNothing(t *testing.T) {
 	v := open(t, newFile(t, make([]byte, 64)), os.O_RDWR, nil)
 	r := newRecords[uint64](t, v, 0)

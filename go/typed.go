@@ -117,5 +117,16 @@ func findRefusal(t reflect.Type, path string) string {
 	case reflect.Bool:
 		return path + " is a bool, which not every byte is"
 	}
-	return fmt.Sprintf("%s is a %v, which holds more than its bytes", path, t.Kind())
+	what := "a " + t.Kind().String()
+	switch t.Kind() {
+	case reflect.Pointer, reflect.UnsafePointer:
+		what = "a pointer"
+	case reflect.Interface:
+		what = "an interface"
+	case reflect.Func:
+		what = "a function"
+	case reflect.Chan:
+		what = "a channel"
+	}
+	return path + " is " + what + ", which holds more than its bytes"
 }
