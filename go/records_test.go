@@ -132,7 +132,7 @@ func TestRecordsFollowView(t *testing.T) {
 
 func TestRecordsRefuse(t *testing.T) {
 	v := open(t, newFile(t, make([]byte, 64)), os.O_RDWR, &mapview.Options{Offset: 3})
-	for _, off := range []int64{-8, math.MinInt64, 0, 4, int64(page)*2 + 5, math.MaxInt64 - 2} {
+	for _, off := range []int64{-3, -11, -8, math.MinInt64, 0, 4, int64(page)*2 + 5, math.MaxInt64 - 2} {
 		r, err := mapview.NewRecords[uint64](v, off)
 		if r != nil {
 			t.Errorf("records beside an error at %d", off)
