@@ -131,6 +131,7 @@ static int discard_shared(mv_view *view, struct mv__span span, mv_error *err)
         done = mv__sys.fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                                  (off_t)(view->geometry.offset + span.offset), (off_t)span.length);
     while (done == -EINTR);
+    mv__view_wrote(view);
     mv__source_return(&view->source, fd);
     return done < 0 ? fail_span(err, done, span, "fallocate") : 0;
 }

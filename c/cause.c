@@ -320,7 +320,7 @@ static int find_end(mv_view *view, uint64_t *end, mv_error *err)
     return 0;
 }
 
-int mv__cause_touch(mv_view *view, struct mv__span span, uint32_t access, mv_error *err)
+static int touch_span(mv_view *view, struct mv__span span, uint32_t access, mv_error *err)
 {
     uint64_t start = span.offset;
     if ((access & MV_WRITE) && !view->writable)
@@ -345,6 +345,14 @@ int mv__cause_touch(mv_view *view, struct mv__span span, uint32_t access, mv_err
         span.offset = next;
     }
     return 0;
+}
+
+int mv__cause_touch(mv_view *view, struct mv__span span, uint32_t access, mv_error *err)
+{
+    int r = touch_span(view, span, access, err);
+    if (access & MV_WRITE)
+        mv__view_wrote(view); /* holes were given blocks, and pages are dirty */
+    return r;
 }
 
 static int check_access(uint32_t access, mv_error *err)

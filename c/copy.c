@@ -159,8 +159,8 @@ static int detached_meanwhile(mv_error *err, int code, uint64_t off, uint64_t n,
  * UNTRIED: no guarded copy was tried. */
 #define UNTRIED SIZE_MAX
 
-__attribute__((noinline)) static int64_t copy_slowly(mv_view *view, void *buf, uint64_t n, uint64_t off,
-                                                     uint32_t access, size_t done, mv_error *err)
+static int64_t copy_checked(mv_view *view, void *buf, uint64_t n, uint64_t off, uint32_t access,
+                            size_t done, mv_error *err)
 {
     uint64_t size;
     int r = mv__view_live(view, &size, err);
@@ -206,6 +206,16 @@ __attribute__((noinline)) static int64_t copy_slowly(mv_view *view, void *buf, u
     return r;
 }
 
+/* Here ends every copy that the fast way does not see to its end. */
+__attribute__((noinline)) static int64_t copy_slowly(mv_view *view, void *buf, uint64_t n, uint64_t off,
+                                                     uint32_t access, size_t done, mv_error *err)
+{
+    int64_t r = copy_checked(view, buf, n, off, access, done, err);
+    if (access == MV_WRITE && view)
+        mv__view_wrote(view);
+    return r;
+}
+
 #define LIKELY(condition) __builtin_expect((condition), 1)
 
 /* Called by the routine of the processor, which some linkers do not look into. */
@@ -236,19 +246,22 @@ static inline int64_t mv__cpu_checked(void *to, const void *from, size_t n,
 #endif
 
 /* What lies wholly inside a view that stays as it is takes two loads of its
- * size and the copy. */
+ * size and the copy. A write needs a view that is not MV__CLEAN, too: the second
+ * load then tells that it is still marked as written to. */
 static inline int64_t copy(mv_view *view, void *buf, uint64_t n, uint64_t off, uint32_t access,
                            mv_error *err)
 {
     if (LIKELY(view && buf && mv__error_usable(err) == 0) &&
         LIKELY(atomic_load_explicit(&view->fast, memory_order_acquire) & access)) {
-        uint64_t size = atomic_load_explicit(&view->size, memory_order_acquire);
-        if (LIKELY(off < size && n - 1 < size - off && size != MV__DETACHED)) { /* n is not 0 */
+        uint64_t word = atomic_load_explicit(&view->size, memory_order_acquire);
+        uint64_t size = access == MV_WRITE ? word : word & ~MV__CLEAN;
+        bool usable = access == MV_WRITE ? !(word & MV__CLEAN) : word != MV__DETACHED;
+        if (LIKELY(off < size && n - 1 < size - off && usable)) { /* n is not 0 */
             unsigned char *at = view->data + off;
             if (access == MV_WRITE)
-                return mv__cpu_checked(at, buf, (size_t)n, &view->size, size,
+                return mv__cpu_checked(at, buf, (size_t)n, &view->size, word,
                                        (uintptr_t)err | MV__CPU_WRITE);
-            return mv__cpu_checked(buf, at, (size_t)n, &view->size, size, (uintptr_t)err);
+            return mv__cpu_checked(buf, at, (size_t)n, &view->size, word, (uintptr_t)err);
         }
     }
     return copy_slowly(view, buf, n, off, access, UNTRIED, err);

@@ -159,10 +159,11 @@ int mv__source_open_again(struct mv__source *source, mv_error *err);
 
 struct mv_view {
     unsigned char *data;   /* the first byte that is shown */
-    _Atomic uint64_t size; /* the bound of every access; MV__DETACHED in the end */
+    _Atomic uint64_t size; /* the bound of every access, and MV__CLEAN; MV__DETACHED in the end */
     bool writable, shared;
     bool guarded;                 /* accesses rely on the handler of guard.c */
     _Atomic uint32_t fast;        /* the accesses that need no other check than their range */
+    _Atomic bool lent;            /* mv_data was called: stores may come that nobody marks */
     unsigned char *base;          /* the mapping: see the drawing at mv__geometry */
     struct mv__geometry geometry; /* its size is the one at open */
     uint64_t flags;               /* MV_OPEN_ */
@@ -174,7 +175,8 @@ struct mv_view {
     _Atomic bool was_protected;      /* by mv_protect: some pages may be still */
 
     pthread_mutex_t shape_lock;   /* resize, refresh, protect, detach take turns */
-    pthread_mutex_t sync_lock;    /* one sync at a time; protects source.directory, source.entry_owed */
+    pthread_mutex_t sync_lock;    /* one sync at a time; protects the three: source.directory, */
+    uint32_t synced;              /* source.entry_owed, and the level that MV__CLEAN is about */
     pthread_mutex_t failure_lock; /* protects failure; never held during a system call */
     struct {
         int code;
@@ -183,7 +185,22 @@ struct mv_view {
     } failure; /* the first failed sync, for good */
 };
 
+/* MV__CLEAN in the size: nothing was written by the library since a sync of the
+ * whole view began. It is in that word because mv_write looks at the word again
+ * after the copy anyway, so that the mark costs it nothing; and because a size
+ * that changes says that the mark is gone. sync.c tells why this is right. */
 #define MV__DETACHED UINT64_MAX
+#define MV__CLEAN ((uint64_t)1 << 63)
+
+/* mv__view_wrote notes that bytes were written, or may have been. It is called
+ * after every write of the library, on every way out, and never before it. */
+static inline void mv__view_wrote(mv_view *view)
+{
+    atomic_signal_fence(memory_order_seq_cst); /* for the compiler: not before the write */
+    uint64_t word = atomic_load_explicit(&view->size, memory_order_relaxed);
+    while ((word & MV__CLEAN) && word != MV__DETACHED &&
+           !atomic_compare_exchange_weak(&view->size, &word, word & ~MV__CLEAN)) {}
+}
 
 /* mv__view_new maps fd (-1: private memory) by the plan and stores a view. */
 int mv__view_new(const struct mv__geometry *geometry, const mv_options *options, int fd, mv_view **out,
@@ -208,8 +225,9 @@ static inline int mv__view_live(const mv_view *view, uint64_t *size, mv_error *e
     *size = 0;
     if (mv__error_usable(err) < 0 || !view)
         return mv__view_dead(view, err);
-    *size = atomic_load_explicit(&view->size, memory_order_acquire);
-    return *size == MV__DETACHED ? mv__view_dead(view, err) : 0;
+    uint64_t word = atomic_load_explicit(&view->size, memory_order_acquire);
+    *size = word & ~MV__CLEAN;
+    return word == MV__DETACHED ? mv__view_dead(view, err) : 0;
 }
 
 /* A span is a checked range of a view. */

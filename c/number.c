@@ -88,11 +88,12 @@ static int number(mv_view *view, uint64_t off, uint32_t width, uint32_t access, 
     int r = check(view, off, width, access, err);
     if (r != 0)
         return r;
-    if (!access_number(view, off, width, access, value)) {
+    if (!access_number(view, off, width, access, value))
         r = access_slowly(view, off, width, access, value, err);
-        if (r != 0)
-            return r;
-    }
+    if (access == MV_WRITE)
+        mv__view_wrote(view);
+    if (r != 0)
+        return r;
     uint64_t size; /* a detach that ran beside: what was accessed is not the file's */
     r = mv__view_live(view, &size, err);
     if (r == 0 && (off > size || size - off < width))

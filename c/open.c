@@ -235,7 +235,7 @@ int mv_detach(mv_view *view, mv_error *err)
         if (r == 0)
             mv__source_drop(&view->source);
         else
-            atomic_store(&view->size, size);
+            atomic_store(&view->size, size & ~MV__CLEAN); /* nobody could mark it meanwhile */
     }
     pthread_mutex_unlock(&view->shape_lock);
     return r != 0 ? r : mv__sync_failure(view, err);

@@ -209,6 +209,7 @@ int mv__resize_allocate(mv_view *view, int fd, uint64_t length, uint64_t from, u
                     mv_strerror((int)r));
 }
 
+/* Not MV__CLEAN: the file has another length now, and the view other bytes. */
 static void publish(mv_view *view, uint64_t size)
 {
     atomic_store_explicit(&view->size, size, memory_order_release);
@@ -283,6 +284,7 @@ int mv_resize(mv_view *view, uint64_t size, mv_error *err)
         r = mv__source_borrow(&view->source, &fd, err);
     if (r == 0) {
         r = resize_file(view, fd, now, size, err);
+        mv__view_wrote(view); /* also a failure may have left blocks, and zeros in the tail */
         mv__source_return(&view->source, fd);
     }
     pthread_mutex_unlock(&view->shape_lock);

@@ -135,15 +135,64 @@ static int check_length(mv_view *view, struct mv__span span, int fd, mv_error *e
         length, lost.length);
 }
 
-/* Waits for the medium. The caller holds sync_lock, since the kernel tells a
- * failure only once: of two syncs at the same time, one would be told success
- * for bytes that are lost. */
-static int sync_waiting(mv_view *view, struct mv__span span, uint32_t level, int fd, mv_error *err)
+/*
+ * What is known to be clean. A sync of the whole view sets MV__CLEAN and then
+ * asks the kernel; every write of the library takes it away again, after its
+ * copy, and only if it finds it there. Once such a sync has succeeded, and as
+ * long as the mark stands, everything that was written has come to its level.
+ *
+ * The race is that of a writer W with a sync S, which run at the same time:
+ *
+ *     W: copies the bytes; looks at the mark      S: sets the mark; write-back
+ *
+ * It would be wrong if W saw no mark, and so left it, while the write-back of S
+ * did not have its bytes: a later sync, before which W was done, would be
+ * skipped. W's look may indeed come before its copy for others to see, and the
+ * language alone does not forbid that outcome: it would take a full fence in
+ * every write. What forbids it is that the kernel has the same race to win, or
+ * would lose bytes for good. Write-back makes a page unwritable, in every
+ * processor, before it takes the bytes. So a copy is either done before that,
+ * and its bytes are taken; or it faults afterwards, and the kernel notes the
+ * page as dirty again. That fault takes the page's locks after S had them, who
+ * had set the mark before; and W's look comes after the fault (the processor
+ * repeats what follows a faulting access, and the compiler cannot look ahead
+ * of a copy that is behind a call). So W finds the mark, and takes it away.
+ * Where the kernel copies for W, it holds the page's lock while it writes, or
+ * takes it afterwards to note the page as dirty: the same order.
+ *
+ * A view can grow between: a new size is written without the mark, and the mark
+ * is set only to a word that has the very size that is synced. Of an mv_data
+ * nobody knows what is stored through it, and of a device not whether its pages
+ * are made unwritable: neither is ever clean. Nor is what was not synced since
+ * it was opened.
+ */
+static bool is_clean(mv_view *view, uint32_t level)
+{
+    uint64_t word = atomic_load(&view->size);
+    return view->synced >= level && (word & MV__CLEAN) && word != MV__DETACHED &&
+           !atomic_load(&view->lent);
+}
+
+/* Sets the mark if what is going to be synced is the whole view. *before is the
+ * level that had been reached. Both hold sync_lock. */
+static bool begin_clean(mv_view *view, struct mv__span span, uint32_t *before)
+{
+    uint64_t word = atomic_load(&view->size);
+    if (!view->writable || !view->source.is_file || atomic_load(&view->lent) || span.offset != 0)
+        return false;
+    do {
+        if (word == MV__DETACHED || (word & ~MV__CLEAN) != span.length)
+            return false;
+    } while (!atomic_compare_exchange_weak(&view->size, &word, word | MV__CLEAN));
+    *before = (word & MV__CLEAN) ? view->synced : 0;
+    view->synced = 0;
+    return true;
+}
+
+/* One sync at the level, and what makes its success a true one. */
+static int sync_kernel(mv_view *view, struct mv__span span, uint32_t level, int fd, mv_error *err)
 {
     const char *op;
-    int r = mv__sync_failure(view, err);
-    if (r != 0)
-        return r;
     long done = sync_once(view, span, level, fd, &op);
     if (is_unsupported(done) && !view->source.is_file)
         return unsupported(span, done, op, err);
@@ -151,43 +200,86 @@ static int sync_waiting(mv_view *view, struct mv__span span, uint32_t level, int
         return hold_failure(view, span, (int)done, op, err);
     /* Beside a detach, msync found no pages and said nothing about the file. */
     uint64_t size;
-    r = mv__view_live(view, &size, err);
+    int r = mv__view_live(view, &size, err);
     if (r == 0 && level == MV_SYNC_FULL)
         r = sync_entry(view, span, fd, err);
     return r != 0 ? r : check_length(view, span, fd, err);
 }
 
-/* Begins to write. (msync with MS_ASYNC has done nothing since Linux 2.6.19.) */
-static int sync_starting(mv_view *view, struct mv__span span, int fd, mv_error *err)
+/* Waits for the medium. The caller holds sync_lock, since the kernel tells a
+ * failure only once: of two syncs at the same time, one would be told success
+ * for bytes that are lost. */
+static int sync_waiting(mv_view *view, struct mv__span span, uint32_t level, mv_error *err)
 {
-    const char *op = "sync_file_range";
-    long r = mv__sys.sync_file_range(fd, (off_t)(view->geometry.offset + span.offset),
-                                     (off_t)span.length, SYNC_FILE_RANGE_WRITE);
-    if (is_unsupported(r))
-        return unsupported(span, r, op, err);
-    return r < 0 ? hold_failure(view, span, (int)r, op, err) : check_length(view, span, fd, err);
-}
-
-static int sync_span(mv_view *view, struct mv__span span, uint32_t level, mv_error *err)
-{
+    uint32_t before = 0;
     int fd;
     int r = mv__source_borrow(&view->source, &fd, err);
     if (r != 0)
         return r;
-    if (level == MV_SYNC_START) {
-        r = sync_starting(view, span, fd, err);
-    } else {
-        pthread_mutex_lock(&view->sync_lock);
-        r = sync_waiting(view, span, level, fd, err);
-        pthread_mutex_unlock(&view->sync_lock);
-    }
+    bool whole = begin_clean(view, span, &before);
+    r = sync_kernel(view, span, level, fd, err);
+    if (r == 0 && whole)
+        view->synced = level > before ? level : before;
     mv__source_return(&view->source, fd);
+    return r;
+}
+
+/* How often the start of a sync may be interrupted. */
+#define ATTEMPTS_OF_START 100
+
+/* Begins to write. (msync with MS_ASYNC has done nothing since Linux 2.6.19.)
+ * This call takes no error that a later sync would miss, so that after EINTR it
+ * can be made again. */
+static int sync_starting(mv_view *view, struct mv__span span, mv_error *err)
+{
+    const char *op = "sync_file_range";
+    int fd;
+    int r = mv__source_borrow(&view->source, &fd, err);
+    if (r != 0)
+        return r;
+    long done;
+    int attempts = 0;
+    do
+        done = mv__sys.sync_file_range(fd, (off_t)(view->geometry.offset + span.offset),
+                                       (off_t)span.length, SYNC_FILE_RANGE_WRITE);
+    while (done == -EINTR && ++attempts < ATTEMPTS_OF_START);
+    if (is_unsupported(done))
+        r = unsupported(span, done, op, err);
+    else if (done < 0)
+        r = hold_failure(view, span, (int)done, op, err);
+    else
+        r = check_length(view, span, fd, err);
+    mv__source_return(&view->source, fd);
+    return r;
+}
+
+/* START does not wait for another sync: beside one nothing is known. */
+static bool is_clean_now(mv_view *view)
+{
+    if (pthread_mutex_trylock(&view->sync_lock) != 0)
+        return false;
+    bool clean = is_clean(view, MV_SYNC_START);
+    pthread_mutex_unlock(&view->sync_lock);
+    return clean;
+}
+
+static int sync_span(mv_view *view, struct mv__span span, uint32_t level, bool force, mv_error *err)
+{
+    if (level == MV_SYNC_START)
+        return !force && is_clean_now(view) ? 0 : sync_starting(view, span, err);
+    pthread_mutex_lock(&view->sync_lock);
+    int r = mv__sync_failure(view, err);
+    if (r == 0 && (force || !is_clean(view, level)))
+        r = sync_waiting(view, span, level, err);
+    pthread_mutex_unlock(&view->sync_lock);
     return r;
 }
 
 int mv_sync(mv_view *view, uint64_t off, uint64_t len, uint32_t level, mv_error *err)
 {
     struct mv__span span;
+    bool force = level & MV_SYNC_FORCE;
+    level &= ~MV_SYNC_FORCE;
     int r = mv__view_enter(view, err);
     if (r != 0)
         return r;
@@ -203,5 +295,5 @@ int mv_sync(mv_view *view, uint64_t off, uint64_t len, uint32_t level, mv_error 
     /* An empty range of data has nothing to write; FULL is about the file, too. */
     if (r != 0 || (span.length == 0 && level != MV_SYNC_FULL))
         return r;
-    return sync_span(view, span, level, err);
+    return sync_span(view, span, level, force, err);
 }

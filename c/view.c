@@ -146,13 +146,19 @@ int mv__view_detach(mv_view *view, mv_error *err)
 
 void *mv_data(const mv_view *view)
 {
-    return view ? view->data : NULL;
+    if (!view)
+        return NULL;
+    /* Views are never made const: a caller's view may be const, its memory is not. */
+    _Atomic bool *lent = (_Atomic bool *)&view->lent;
+    if (!atomic_load_explicit(lent, memory_order_relaxed))
+        atomic_store_explicit(lent, true, memory_order_relaxed);
+    return view->data;
 }
 
 uint64_t mv_size(const mv_view *view)
 {
-    uint64_t size = view ? atomic_load_explicit(&view->size, memory_order_acquire) : 0;
-    return size == MV__DETACHED ? 0 : size;
+    uint64_t word = view ? atomic_load_explicit(&view->size, memory_order_acquire) : 0;
+    return word == MV__DETACHED ? 0 : word & ~MV__CLEAN;
 }
 
 static uint64_t file_length_now(const mv_view *view)

@@ -17,6 +17,11 @@ const (
 	// SyncFull does it for the file's metadata too, and for the name of a file
 	// that OpenFile created.
 	SyncFull
+
+	// SyncForce is or-ed to one of the above. It makes a sync happen that is
+	// known to have nothing to do. (So far none is: a View lends its memory to
+	// Go from the beginning, and every sync is made.)
+	SyncForce Level = 0x100
 )
 
 // ToEnd as the length of a range means up to the end of the view.

@@ -446,17 +446,31 @@ MV_API int mv_probe(mv_view *view, uint64_t off, uint64_t len, uint32_t access, 
 #define MV_SYNC_START 1U /* begin to write the range, wait for nothing, promise nothing */
 #define MV_SYNC_DATA 2U  /* the range, and what is needed to read it back, is on the medium */
 #define MV_SYNC_FULL 3U  /* also all metadata, and the name of a file that mv_open created */
+#define MV_SYNC_FORCE 0x100U /* or-ed to a level: also what is known to be clean */
 
 /*
  * mv_sync writes what was stored in the range to the medium. On success it is
  * there, as far as the level says; memory and tmpfs have no medium. Syncs of
  * one view that wait for the medium take turns.
  *
- * The first failure of the kernel, -EINTR included, is kept: every later
- * mv_sync on the view returns it with its offset, length and op, whatever the
- * range, since the kernel may have dropped the bytes and would report success
- * the next time. The view can still be read and written. Open it anew to start
- * over, and write the bytes again.
+ * A sync that is known to have nothing to do makes no system call and returns
+ * 0: when a DATA or FULL sync of the whole view has succeeded and nothing was
+ * written through the view since, any range is clean for that level and those
+ * below it. That is never known of a view whose mv_data was ever called, and
+ * not of read-only views and devices; a change of size counts as a write. It is
+ * about the writes of this view in this process alone. Where others write to
+ * the file (another view, a descriptor, a child of fork), MV_SYNC_FORCE makes
+ * the sync happen all the same; it also makes it compare the file's length.
+ *
+ * The first failure of the kernel is kept: every later mv_sync on the view
+ * returns it with its offset, length and op, whatever the range and level,
+ * since the kernel may have dropped the bytes and would report success the next
+ * time. mv_stat shows it, mv_detach and mv_close report it. The view can still
+ * be read and written. Open it anew to start over, and write the bytes again.
+ *
+ * -EINTR is a failure like any other where a sync waits: a file system of FUSE
+ * whose server answers a write so has lost the bytes, and the next sync would
+ * return 0. MV_SYNC_START, which consumes no error, tries again by itself.
  *
  * A range that reaches past the file's present end is -MV_ETRUNCATED: its
  * bytes were lost when somebody cut the file. That is not kept: it is asked
