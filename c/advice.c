@@ -131,7 +131,7 @@ static int discard_shared(mv_view *view, struct mv__span span, mv_error *err)
         done = mv__sys.fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                                  (off_t)(view->geometry.offset + span.offset), (off_t)span.length);
     while (done == -EINTR);
-    mv__view_wrote(view);
+    mv__view_wrote(view, span.offset, span.length);
     mv__source_return(&view->source, fd);
     return done < 0 ? fail_span(err, done, span, "fallocate") : 0;
 }
@@ -169,7 +169,7 @@ static int restore_edge(mv_view *view, struct mv__span edge, int fd, mv_error *e
 
 /* Drops whole pages; the edges are written over, since their pages hold bytes
  * that stay. */
-static int discard_private(mv_view *view, struct mv__span span, int fd, mv_error *err)
+static int drop_private(mv_view *view, struct mv__span span, int fd, mv_error *err)
 {
     uint64_t mask = view->page - 1, lead = view->geometry.lead;
     uint64_t end = span.offset + span.length;
@@ -188,6 +188,13 @@ static int discard_private(mv_view *view, struct mv__span span, int fd, mv_error
     if (done == -EINVAL)
         done = -EBUSY;
     return done < 0 ? fail_span(err, done, (struct mv__span){first, last - first}, "madvise") : 0;
+}
+
+static int discard_private(mv_view *view, struct mv__span span, int fd, mv_error *err)
+{
+    int r = drop_private(view, span, fd, err);
+    mv__view_wrote(view, span.offset, span.length);
+    return r;
 }
 
 int mv_discard(mv_view *view, uint64_t off, uint64_t len, mv_error *err)

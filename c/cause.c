@@ -351,7 +351,8 @@ int mv__cause_touch(mv_view *view, struct mv__span span, uint32_t access, mv_err
 {
     int r = touch_span(view, span, access, err);
     if (access & MV_WRITE)
-        mv__view_wrote(view); /* holes were given blocks, and pages are dirty */
+        mv__view_wrote(view, span.offset,
+                       span.length); /* holes were given blocks, and pages are dirty */
     return r;
 }
 

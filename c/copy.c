@@ -137,8 +137,9 @@ static int move(mv_view *view, struct mv__fault *f, mv_error *err)
 /* From here on the handler is there, and mv_read and mv_write may be fast. */
 static void allow_fast(mv_view *view)
 {
+    bool may_write = view->writable && view->dirty.how != MV_TRACK_MARKS;
     if (view->guarded && mv__guard_ready())
-        atomic_store_explicit(&view->fast, view->writable ? MV_READ | MV_WRITE : MV_READ,
+        atomic_store_explicit(&view->fast, may_write ? MV_READ | MV_WRITE : MV_READ,
                               memory_order_release);
 }
 
@@ -179,7 +180,7 @@ static int64_t copy_checked(mv_view *view, void *buf, uint64_t n, uint64_t off, 
         n = size - off;
     allow_fast(view);
     if (done == UNTRIED)
-        done = (atomic_load_explicit(&view->fast, memory_order_relaxed) & access)
+        done = atomic_load_explicit(&view->fast, memory_order_relaxed)
                    ? copy_guarded(view, buf, n, off, access)
                    : 0;
     if (done > n) /* the view has been made smaller since */
@@ -212,7 +213,7 @@ __attribute__((noinline)) static int64_t copy_slowly(mv_view *view, void *buf, u
 {
     int64_t r = copy_checked(view, buf, n, off, access, done, err);
     if (access == MV_WRITE && view)
-        mv__view_wrote(view);
+        mv__view_wrote(view, off, n);
     return r;
 }
 

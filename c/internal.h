@@ -5,9 +5,9 @@
  * static. File-level names are unique over all files, since the Go package
  * compiles them as one unit.
  *
- * May call: open -> {resize, sync, copy, number, try, advice} -> {cause, view,
- * caps} -> source -> options; guard -> cpu_*, which know no view; sys and error
- * from anywhere.
+ * May call: open -> {resize, sync, copy, number, try, advice} -> {cause, dirty,
+ * view, caps} -> source -> options; guard -> cpu_*, which know no view; sys and
+ * error from anywhere.
  */
 #ifndef MAPVIEW_INTERNAL_H
 #define MAPVIEW_INTERNAL_H
@@ -157,6 +157,16 @@ int mv__source_open_again(struct mv__source *source, mv_error *err);
 
 /* ---- view ---- */
 
+/* What is kept of the pages that were written: see dirty.c. */
+struct mv__dirty {
+    uint32_t how;            /* MV_TRACK_ */
+    int watch;               /* the kernel's watch, or -1; protected by shape_lock */
+    _Atomic uint64_t *marks; /* a bit a page; NULL: there are none */
+    uint64_t *held;          /* the same, of pages in a sync; protected by lock */
+    size_t bytes;            /* of both */
+    pthread_mutex_t lock;    /* one look at the pages at a time; no other lock is taken in it */
+};
+
 struct mv_view {
     unsigned char *data;   /* the first byte that is shown */
     _Atomic uint64_t size; /* the bound of every access, and MV__CLEAN; MV__DETACHED in the end */
@@ -177,6 +187,7 @@ struct mv_view {
     pthread_mutex_t shape_lock;   /* resize, refresh, protect, detach take turns */
     pthread_mutex_t sync_lock;    /* one sync at a time; protects the three: source.directory, */
     uint32_t synced;              /* source.entry_owed, and the level that MV__CLEAN is about */
+    struct mv__dirty dirty;       /* all but zero under MV_OPEN_TRACK alone */
     pthread_mutex_t failure_lock; /* protects failure; never held during a system call */
     struct {
         int code;
@@ -192,10 +203,14 @@ struct mv_view {
 #define MV__DETACHED UINT64_MAX
 #define MV__CLEAN ((uint64_t)1 << 63)
 
-/* mv__view_wrote notes that bytes were written, or may have been. It is called
- * after every write of the library, on every way out, and never before it. */
-static inline void mv__view_wrote(mv_view *view)
+/* mv__view_wrote notes that bytes of the range were written, or may have been.
+ * It is called after every write of the library, on every way out, and never
+ * before it. */
+void mv__view_mark(mv_view *view, uint64_t off, uint64_t n);
+static inline void mv__view_wrote(mv_view *view, uint64_t off, uint64_t n)
 {
+    if (view->dirty.marks)
+        mv__view_mark(view, off, n);
     atomic_signal_fence(memory_order_seq_cst); /* for the compiler: not before the write */
     uint64_t word = atomic_load_explicit(&view->size, memory_order_relaxed);
     while ((word & MV__CLEAN) && word != MV__DETACHED &&
@@ -283,6 +298,28 @@ int64_t mv__cause_resolve(mv_view *view, const struct mv__fault *fault, mv_error
 /* mv__cause_touch touches the span's pages in the way of access, without a
  * fault. It returns 0, or the cause at the first byte that cannot be touched. */
 int mv__cause_touch(mv_view *view, struct mv__span span, uint32_t access, mv_error *err);
+
+/* ---- dirty ---- */
+
+/* mv__dirty_open begins to track, if the view shall; no page was touched yet.
+ * mv__dirty_detach ends the kernel's watch, mv__dirty_free all. */
+int mv__dirty_open(mv_view *view, mv_error *err);
+void mv__dirty_detach(mv_view *view);
+void mv__dirty_free(mv_view *view);
+
+/* mv__dirty_mark marks the pages of a range of the mapping, on a view that has
+ * marks. It follows the write. */
+void mv__dirty_mark(mv_view *view, uint64_t off, uint64_t n);
+
+/* mv__dirty_grow begins to watch what a growth will show; shape_lock is held.
+ * When that fails, all of it is taken for written. */
+int mv__dirty_grow(mv_view *view, uint64_t from, uint64_t to);
+
+/* mv__dirty_begin puts what was written in the span aside for the sync that
+ * follows, as far as it can: the rest stays dirty. mv__dirty_end drops what was
+ * put aside, when the sync has succeeded. */
+void mv__dirty_begin(mv_view *view, struct mv__span span);
+void mv__dirty_end(mv_view *view, struct mv__span span);
 
 /* ---- sync ---- */
 

@@ -91,7 +91,7 @@ static int number(mv_view *view, uint64_t off, uint32_t width, uint32_t access, 
     if (!access_number(view, off, width, access, value))
         r = access_slowly(view, off, width, access, value, err);
     if (access == MV_WRITE)
-        mv__view_wrote(view);
+        mv__view_wrote(view, off, width);
     if (r != 0)
         return r;
     uint64_t size; /* a detach that ran beside: what was accessed is not the file's */

@@ -86,6 +86,8 @@ static int make_view(struct mv__source *source, int fd, const mv_options *o, con
     if (!shapes)
         r = confirm_size(view, o, fd, err);
     if (r == 0)
+        r = mv__dirty_open(view, err);
+    if (r == 0)
         r = mv__source_settle(&view->source, fd, err);
     if (r != 0)
         return give_up(view, source, fd, path, r);
@@ -152,7 +154,16 @@ static int open_private_memory(uint64_t size, const mv_options *o, mv_view **out
     if (r != 0)
         return r;
     geometry.limit = geometry.size; /* it cannot grow */
-    return mv__view_new(&geometry, o, -1, out, err);
+    mv_view *view;
+    r = mv__view_new(&geometry, o, -1, &view, err);
+    if (r != 0)
+        return r;
+    r = mv__dirty_open(view, err);
+    if (r != 0)
+        mv__view_free(view);
+    else
+        *out = view;
+    return r;
 }
 
 int mv_anonymous(uint64_t size, const mv_options *options, mv_view **out, mv_error *err)
@@ -232,9 +243,10 @@ int mv_detach(mv_view *view, mv_error *err)
     uint64_t size = atomic_exchange(&view->size, MV__DETACHED);
     if (size != MV__DETACHED) {
         r = mv__view_detach(view, err);
-        if (r == 0)
+        if (r == 0) {
             mv__source_drop(&view->source);
-        else
+            mv__dirty_detach(view);
+        } else
             atomic_store(&view->size, size & ~MV__CLEAN); /* nobody could mark it meanwhile */
     }
     pthread_mutex_unlock(&view->shape_lock);

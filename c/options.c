@@ -15,7 +15,7 @@
 #define EVERY_FLAG                                                                             \
     (MV_OPEN_WRITE | MV_OPEN_PRIVATE | MV_OPEN_CREATE | MV_OPEN_EXCLUSIVE | MV_OPEN_TRUNCATE | \
      MV_OPEN_RANDOM | MV_OPEN_SEQUENTIAL | MV_OPEN_DEVICE | MV_OPEN_NOFOLLOW |                 \
-     MV_OPEN_SHARE_DESCRIPTION | MV_OPEN_NO_HANDLER)
+     MV_OPEN_SHARE_DESCRIPTION | MV_OPEN_NO_HANDLER | MV_OPEN_TRACK)
 
 static uint64_t flags_of_kind(enum mv__kind kind)
 {
@@ -28,7 +28,7 @@ static uint64_t flags_of_kind(enum mv__kind kind)
         return EVERY_FLAG & ~(MV_OPEN_CREATE | MV_OPEN_EXCLUSIVE | MV_OPEN_NOFOLLOW);
     default:
         return MV_OPEN_WRITE | MV_OPEN_PRIVATE | MV_OPEN_RANDOM | MV_OPEN_SEQUENTIAL |
-               MV_OPEN_NO_HANDLER;
+               MV_OPEN_NO_HANDLER | MV_OPEN_TRACK;
     }
 }
 
@@ -74,6 +74,8 @@ static int check_flags(const mv_options *o, enum mv__kind kind, mv_error *err)
         return invalid(err, "exclusive creation needs the flag for creation, too");
     if ((f & MV_OPEN_RANDOM) && (f & MV_OPEN_SEQUENTIAL))
         return invalid(err, "random and sequential access contradict each other");
+    if ((f & MV_OPEN_TRACK) && !(f & MV_OPEN_WRITE) && kind != MV__ANONYMOUS)
+        return invalid(err, "tracking needs a view that can be written");
     if ((f & MV_OPEN_DEVICE) && o->length == 0)
         return invalid(err, "a device needs a length");
     if ((f & MV_OPEN_DEVICE) && (f & (MV_OPEN_CREATE | MV_OPEN_TRUNCATE)))

@@ -212,6 +212,7 @@ int mv__resize_allocate(mv_view *view, int fd, uint64_t length, uint64_t from, u
 /* Not MV__CLEAN: the file has another length now, and the view other bytes. */
 static void publish(mv_view *view, uint64_t size)
 {
+    (void)mv__dirty_grow(view, mv_size(view), size);
     atomic_store_explicit(&view->size, size, memory_order_release);
 }
 
@@ -262,6 +263,7 @@ static int resize_file(mv_view *view, int fd, uint64_t now, uint64_t size, mv_er
     }
     publish(view, size); /* first: who reads the new size must not meet the cut */
     r = (int)truncate_retrying(fd, offset + size);
+    mv__dirty_mark(view, size, now - size); /* should it grow again, these are other bytes */
     if (r < 0) {
         publish(view, now);
         return mv__fail_call(err, r, "ftruncate");
@@ -284,7 +286,7 @@ int mv_resize(mv_view *view, uint64_t size, mv_error *err)
         r = mv__source_borrow(&view->source, &fd, err);
     if (r == 0) {
         r = resize_file(view, fd, now, size, err);
-        mv__view_wrote(view); /* also a failure may have left blocks, and zeros in the tail */
+        mv__view_wrote(view, 0, 0); /* also a failure may have left blocks, and zeros in the tail */
         mv__source_return(&view->source, fd);
     }
     pthread_mutex_unlock(&view->shape_lock);
@@ -327,9 +329,12 @@ static int adopt_length(mv_view *view, uint64_t now, mv_error *err)
                         " reserved; open with a reserve of at least that",
                         size, g->limit);
     r = refill_tail(view, now, size, err);
-    if (r == 0)
-        publish(view, size);
-    return r;
+    if (r != 0)
+        return r;
+    if (size < now)
+        mv__dirty_mark(view, size, now - size);
+    publish(view, size);
+    return 0;
 }
 
 int mv_refresh(mv_view *view, mv_error *err)

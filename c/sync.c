@@ -178,7 +178,7 @@ static bool is_clean(mv_view *view, uint32_t level)
 static bool begin_clean(mv_view *view, struct mv__span span, uint32_t *before)
 {
     uint64_t word = atomic_load(&view->size);
-    if (!view->writable || !view->source.is_file || atomic_load(&view->lent) || span.offset != 0)
+    if (!view->writable || !view->source.is_file || span.offset != 0)
         return false;
     do {
         if (word == MV__DETACHED || (word & ~MV__CLEAN) != span.length)
@@ -217,7 +217,10 @@ static int sync_waiting(mv_view *view, struct mv__span span, uint32_t level, mv_
     if (r != 0)
         return r;
     bool whole = begin_clean(view, span, &before);
+    mv__dirty_begin(view, span);
     r = sync_kernel(view, span, level, fd, err);
+    if (r == 0)
+        mv__dirty_end(view, span);
     if (r == 0 && whole)
         view->synced = level > before ? level : before;
     mv__source_return(&view->source, fd);

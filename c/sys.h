@@ -57,6 +57,7 @@ struct statfs;
     X(fdatasync,         (int fd), (fd)) \
     X(syncfs,            (int fd), (fd)) \
     X(sync_file_range,   (int fd, off_t offset, off_t n, unsigned flags), (fd, offset, n, flags)) \
+    X(userfaultfd,       (int flags), (flags)) \
     X(sigaction,         (int signal, const struct sigaction *action, struct sigaction *old), (signal, action, old)) \
     X(getrlimit,         (unsigned resource, struct rlimit *limit), (resource, limit)) \
     X(allocate,          (size_t n), (n))
@@ -120,6 +121,23 @@ void mv__sys_end_process(int signal, siginfo_t *info);
  * takes for its process. (The process's own number is that of its first
  * thread, which may have ended.) */
 pid_t mv__sys_thread(void);
+
+/* mv__sys_watch lets the kernel note, without a signal or a thread, which of the
+ * pages are written, and returns the descriptor of that, or a negative errno
+ * where it cannot. It ends with the descriptor or the mapping.
+ * mv__sys_watch_arm begins to note anew: none is written. */
+int mv__sys_watch(void *start, size_t n);
+int mv__sys_watch_arm(int watch, void *start, size_t n);
+
+/* mv__sys_written stores up to n spans of addresses that were written, of the
+ * pages from start on, and how far it has looked; fd is /proc/self/pagemap. With
+ * arm it begins to note anew, for each page in the moment of the look. Returns
+ * how many, or a negative errno. */
+struct mv__sys_span {
+    uintptr_t start, end;
+};
+long mv__sys_written(int fd, uintptr_t start, uintptr_t end, bool arm, struct mv__sys_span *found,
+                     size_t n, uintptr_t *reached);
 
 /* mv__sys_device_size stores the size of the block device fd in bytes. */
 int mv__sys_device_size(int fd, uint64_t *out);

@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,10 +25,15 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-/* The one call of the table that is no system call: memory, set to zero. */
+/* The one entry of the table that is no system call: memory, set to zero. */
 static void *allocate(size_t n)
 {
     return calloc(1, n);
+}
+
+static long userfaultfd(int flags)
+{
+    return syscall(SYS_userfaultfd, flags);
 }
 
 #define MV__SYS_REAL(name, parameters, arguments)                \
@@ -217,6 +223,72 @@ int mv__sys_filesystem(int fd, enum mv__fs *kind, uint64_t *free_bytes)
 int mv__sys_device_size(int fd, uint64_t *out)
 {
     return (int)mv__sys.ioctl(fd, BLKGETSIZE64, out);
+}
+
+/* From the headers of Linux 6.7. */
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+#define WATCH_SHARED_MEMORY ((uint64_t)1 << 12) /* UFFD_FEATURE_WP_HUGETLBFS_SHMEM */
+#define WATCH_ASYNC ((uint64_t)1 << 15) /* UFFD_FEATURE_WP_ASYNC, pages that are not there included */
+
+int mv__sys_watch(void *start, size_t n)
+{
+    /* For faults of user mode alone no privilege is needed. The others need
+     * none to be served either: nobody serves any, the kernel only notes. */
+    long fd = mv__sys.userfaultfd(O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+    if (fd < 0)
+        return (int)fd;
+    struct uffdio_api api = {.api = UFFD_API, .features = WATCH_SHARED_MEMORY | WATCH_ASYNC};
+    struct uffdio_register place = {.range = {(uintptr_t)start, n}, .mode = UFFDIO_REGISTER_MODE_WP};
+    long r = mv__sys.ioctl((int)fd, UFFDIO_API, &api);
+    if (r == 0)
+        r = mv__sys.ioctl((int)fd, UFFDIO_REGISTER, &place);
+    if (r == 0)
+        return (int)fd;
+    mv__sys.close((int)fd);
+    return (int)r;
+}
+
+int mv__sys_watch_arm(int watch, void *start, size_t n)
+{
+    struct uffdio_writeprotect pages = {.range = {(uintptr_t)start, n},
+                                        .mode = UFFDIO_WRITEPROTECT_MODE_WP};
+    return (int)mv__sys.ioctl(watch, UFFDIO_WRITEPROTECT, &pages);
+}
+
+/* struct page_region, struct pm_scan_arg and PAGEMAP_SCAN of linux/fs.h. */
+struct scan_region {
+    uint64_t start, end, categories;
+};
+struct scan_request {
+    uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+    uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+#define SCAN_PAGES _IOWR('f', 16, struct scan_request)
+#define SCAN_ARM 1         /* PM_SCAN_WP_MATCHING */
+#define SCAN_CHECK_WATCH 2 /* PM_SCAN_CHECK_WPASYNC: -EPERM where nothing is noted */
+#define SCAN_WRITTEN 2     /* PAGE_IS_WRITTEN */
+#define SCAN_REGIONS 64    /* in one call */
+
+long mv__sys_written(int fd, uintptr_t start, uintptr_t end, bool arm, struct mv__sys_span *found,
+                     size_t n, uintptr_t *reached)
+{
+    struct scan_region regions[SCAN_REGIONS];
+    struct scan_request request = {.size = sizeof request,
+                                   .flags = SCAN_CHECK_WATCH | (arm ? SCAN_ARM : 0),
+                                   .start = start,
+                                   .end = end,
+                                   .vec = (uintptr_t)regions,
+                                   .vec_len = n < SCAN_REGIONS ? n : SCAN_REGIONS,
+                                   .category_mask = SCAN_WRITTEN,
+                                   .return_mask = SCAN_WRITTEN};
+    long r = mv__sys.ioctl(fd, SCAN_PAGES, &request);
+    for (long i = 0; i < r; i++)
+        found[i] = (struct mv__sys_span){regions[i].start, regions[i].end};
+    if (r >= 0)
+        *reached = request.walk_end;
+    return r;
 }
 
 /* One page that the kernel empties in a child of fork holds this process's

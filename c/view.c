@@ -66,6 +66,8 @@ int mv__view_new(const struct mv__geometry *g, const mv_options *o, int fd, mv_v
     pthread_mutex_init(&view->shape_lock, NULL);
     pthread_mutex_init(&view->sync_lock, NULL);
     pthread_mutex_init(&view->failure_lock, NULL);
+    pthread_mutex_init(&view->dirty.lock, NULL);
+    view->dirty.watch = -1;
     advise_at_open(view->base, g->mapped, o->flags);
     *out = view;
     return 0;
@@ -74,6 +76,7 @@ int mv__view_new(const struct mv__geometry *g, const mv_options *o, int fd, mv_v
 int mv__view_free(mv_view *view)
 {
     long r = mv__sys.munmap(view->base, view->geometry.mapped);
+    mv__dirty_free(view);
     mv__sys.release(view); /* no destroy: in a child of fork the mutexes may be held */
     return (int)r;
 }
@@ -144,6 +147,14 @@ int mv__view_detach(mv_view *view, mv_error *err)
     return mv__sys_failed(r) ? mv__fail_call(err, (int)r, "mprotect") : 0;
 }
 
+void mv__view_mark(mv_view *view, uint64_t off, uint64_t n)
+{
+    /* What lies behind a new end is the shrink's to mark. */
+    uint64_t size = mv_size(view);
+    if (off < size)
+        mv__dirty_mark(view, off, n < size - off ? n : size - off);
+}
+
 void *mv_data(const mv_view *view)
 {
     if (!view)
@@ -200,6 +211,7 @@ int mv_stat(const mv_view *view, mv_info *info, mv_error *err)
     now.file_size = file_length_now(view);
     now.device = source->device;
     now.inode = source->inode;
+    now.tracking = view->dirty.how;
     stat_failure(view, &now);
     memcpy(info, &now, sizeof now);
     return 0;

@@ -16,6 +16,7 @@
 #include "../c/number.c"
 #include "../c/try.c"
 #include "../c/cause.c"
+#include "../c/dirty.c"
 #include "../c/sync.c"
 #include "../c/advice.c"
 #include "../c/caps.c"

@@ -4,7 +4,9 @@ package mapview_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -32,6 +34,12 @@ func TestSync(t *testing.T) {
 	}
 	if err := v.Sync(); err != nil {
 		t.Error(err)
+	}
+	if err := v.SyncRange(0, mapview.ToEnd, mapview.SyncFull|mapview.SyncForce); err != nil {
+		t.Errorf("forced: %v", err)
+	}
+	if err := v.SyncRange(0, mapview.ToEnd, mapview.SyncForce); !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("forced without a level: %v", err)
 	}
 	wantContent(t, name, content)
 }

@@ -145,6 +145,7 @@ typedef struct mv_error {
 #define MV_OPEN_NOFOLLOW ((uint64_t)1 << 8)   /* -ELOOP if the last part of path is a symlink */
 #define MV_OPEN_SHARE_DESCRIPTION ((uint64_t)1 << 9) /* see mv_open_fd */
 #define MV_OPEN_NO_HANDLER ((uint64_t)1 << 10)       /* see mv_guard_install */
+#define MV_OPEN_TRACK ((uint64_t)1 << 11)            /* see mv_dirty; needs WRITE */
 
 /* An mv_options says what to show and how. MV_OPTIONS_INIT asks for a
  * read-only shared view of the whole file, and so does NULL. */
@@ -236,7 +237,7 @@ MV_API int mv_open_fd(int fd, const mv_options *options, mv_view **out, mv_error
  *
  * The memory is shared with children of fork and can grow up to reserve. With
  * MV_OPEN_PRIVATE a child gets a copy, and the view cannot grow. Of the other
- * flags only _WRITE (implied), _RANDOM, _SEQUENTIAL and _NO_HANDLER are
+ * flags only _WRITE (implied), _RANDOM, _SEQUENTIAL, _NO_HANDLER and _TRACK are
  * allowed, of the other options only reserve (not with MV_OPEN_PRIVATE).
  *
  * Errors: -ENOMEM, -EMFILE, -ENFILE, -EOVERFLOW, -EFBIG (over RLIMIT_FSIZE,
@@ -295,7 +296,8 @@ MV_API int mv_detach(mv_view *view, mv_error *err);
 MV_API int mv_close(mv_view *view, mv_error *err);
 
 /* mv_data returns the address of the first byte: the same one until mv_close,
- * NULL for a NULL view. Bytes from mv_size on must not be touched. */
+ * NULL for a NULL view. Bytes from mv_size on must not be touched. Of a view on
+ * which it was ever called, no sync is known to be clean (see mv_sync). */
 MV_API void *mv_data(const mv_view *view);
 
 /* mv_size returns the size of the view in bytes: 0 when it is detached or
@@ -487,6 +489,65 @@ MV_API int mv_probe(mv_view *view, uint64_t off, uint64_t len, uint32_t access, 
  */
 MV_API int mv_sync(mv_view *view, uint64_t off, uint64_t len, uint32_t level, mv_error *err);
 
+/* An mv_range is some bytes of a view. */
+typedef struct mv_range {
+    uint64_t offset, length;
+} mv_range;
+
+/* Flags of mv_dirty. */
+#define MV_DIRTY_RESET 1U /* what is returned is clean from then on */
+
+/*
+ * mv_dirty stores in ranges, which has room for n, what was written since the
+ * view was opened, since the last successful mv_sync of level DATA or FULL over
+ * it, and since it was last returned under MV_DIRTY_RESET, whichever was last.
+ * The view must have been opened with MV_OPEN_TRACK.
+ *
+ * Ranges are whole pages, but for the ends of the view; they ascend, and no two
+ * touch. Every page that has a byte of off and len is looked at, so that a range
+ * may begin before off and end after off+len. The result is how many there are.
+ * If it is n there may be more: go on from the end of the last one. What is
+ * written beside the call is returned now or the next time, and so is what is
+ * written beside a sync; what a sync failed at stays dirty. With MV_DIRTY_RESET
+ * exactly the pages that are returned are clean afterwards; a call that fails
+ * resets nothing. A page may be returned that was not written (what mv_prefault
+ * or mv_probe touched for writing, what a write failed at, what the kernel has
+ * lost track of), but never is a written one left out that the way of tracking
+ * sees. What mv_discard gave back counts as written, and so does what a shrink
+ * took away, when it is shown again.
+ *
+ * mv_stat tells the way, which is decided when the view is opened:
+ *
+ *   MV_TRACK_KERNEL   Every store of this process, also through mv_data: Linux
+ *                     6.7 and newer notes it by itself (userfaultfd, asynchronous
+ *                     write protection), without a thread, a signal or a
+ *                     privilege. The first store to a page after a reset or a
+ *                     sync costs a fault, and each page that is shown eight bytes
+ *                     of page table. The view keeps one more descriptor.
+ *   MV_TRACK_PRIVATE  Private views where the kernel does not have that, or a
+ *                     filter refuses it: the pages of which the process has a
+ *                     copy of its own. Only mv_discard makes them clean;
+ *                     MV_DIRTY_RESET is -EOPNOTSUPP. Of memory without a file
+ *                     what was only read counts, too.
+ *   MV_TRACK_MARKS    Shared views there (and private ones without /proc): what
+ *                     the library itself wrote, by mv_write, mv_store, mv_discard
+ *                     and the like. Stores through mv_data, also those in mv_try,
+ *                     are not seen. mv_write takes some times as long for few
+ *                     bytes.
+ *
+ * Whichever it is: what others write to the file is not seen, neither by another
+ * view or descriptor (that of mv_fd included) nor by a child of fork, whose
+ * stores into shared pages do not pass this process's page table. For want of
+ * descriptors or memory mv_open fails, rather than to choose another way.
+ *
+ * Calls on one view take turns. Errors: -EINVAL (opened without MV_OPEN_TRACK),
+ * -EOPNOTSUPP (see above), those of opening and reading /proc/self/pagemap
+ * (-EMFILE, -ENFILE, -ENOENT), -EPERM (somebody else has mapped something over
+ * the view), -ENOMEM.
+ */
+MV_API int64_t mv_dirty(mv_view *view, uint64_t off, uint64_t len, mv_range *ranges, uint64_t n,
+                        uint32_t flags, mv_error *err);
+
 /*
  * mv_resize makes the view size bytes long, and the file offset+size. Growing
  * allocates real blocks and reads as zeros; nothing moves and no reader waits.
@@ -585,6 +646,12 @@ MV_API int mv_protect(mv_view *view, uint64_t off, uint64_t len, uint32_t what, 
 #define MV_STATE_DESCRIPTOR ((uint64_t)1 << 2)         /* the view keeps a descriptor */
 #define MV_STATE_CREATED ((uint64_t)1 << 3)            /* mv_open created the file */
 
+/* Ways of tracking: see mv_dirty. */
+#define MV_TRACK_NONE 0U
+#define MV_TRACK_KERNEL 1U
+#define MV_TRACK_PRIVATE 2U
+#define MV_TRACK_MARKS 3U
+
 /* An mv_info is what mv_stat tells. */
 typedef struct mv_info {
     uint32_t size;           /* sizeof(mv_info), set by MV_INFO_INIT */
@@ -599,10 +666,12 @@ typedef struct mv_info {
     int64_t failure;         /* the failed sync's negative errno, or 0 */
     uint64_t failure_offset; /* and its range */
     uint64_t failure_length;
+    uint32_t tracking; /* MV_TRACK_ */
+    uint32_t zero;     /* for later use */
 } mv_info;
 
 /* clang-format off */
-#define MV_INFO_INIT {sizeof(mv_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define MV_INFO_INIT {sizeof(mv_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 /* clang-format on */
 
 /* mv_stat fills *info. It returns 0 or one of the errors that every call has. */

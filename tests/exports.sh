@@ -33,7 +33,8 @@ passed "the header, the map and both libraries name the same $(wc -l <"$scratch/
 # that make none.
 while read -r call; do
     case $call in mv_data | mv_size | mv_strerror | mv_version) continue ;; esac
-    grep -q "\b$call(" tests/test_open_failures.c tests/test_view_failures.c tests/test_guard.c ||
+    grep -q "\b$call(" tests/test_open_failures.c tests/test_view_failures.c \
+        tests/test_dirty_failures.c tests/test_guard.c ||
         fail "no test makes the system calls of $call fail"
 done <"$scratch/map"
 passed "the system calls of every one are made to fail by a test"

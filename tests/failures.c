@@ -54,6 +54,8 @@ static const struct fitting fittings[] = {
     {FAILING_fdatasync, -EIO, false},
     {FAILING_syncfs, -EIO, false},
     {FAILING_sync_file_range, -EIO, false},
+    {FAILING_userfaultfd, -EPERM, false},
+    {FAILING_userfaultfd, -EMFILE, false},
     {FAILING_getrlimit, -EINVAL, false},
     {FAILING_allocate, 0, false}, /* no memory */
 };
@@ -66,7 +68,7 @@ static const unsigned parts[FAILING_CALLS] = {
     [FAILING_fstat] = OPENINGS | CALLS,
     [FAILING_fstatfs] = OPENINGS | CALLS,
     [FAILING_lstat] = OPENINGS,
-    [FAILING_ioctl] = ELSEWHERE, /* of block devices: test_source.c */
+    [FAILING_ioctl] = TRACKING, /* and of block devices: test_source.c */
     [FAILING_readlink] = OPENINGS,
     [FAILING_unlink] = OPENINGS,
     [FAILING_ftruncate] = OPENINGS | CALLS,
@@ -90,6 +92,7 @@ static const unsigned parts[FAILING_CALLS] = {
     [FAILING_fdatasync] = CALLS,
     [FAILING_syncfs] = CALLS,
     [FAILING_sync_file_range] = CALLS,
+    [FAILING_userfaultfd] = TRACKING,
     [FAILING_sigaction] = ELSEWHERE, /* once in a process: test_guard.c */
     [FAILING_getrlimit] = OPENINGS | CALLS,
     [FAILING_allocate] = OPENINGS,

@@ -44,7 +44,8 @@ struct failing_case {
 enum failing_part {
     OPENINGS = 1,  /* test_open_failures.c */
     CALLS = 2,     /* test_view_failures.c */
-    ELSEWHERE = 4, /* what takes more than a case: see the list in failures.c */
+    TRACKING = 4,  /* test_dirty_failures.c */
+    ELSEWHERE = 8, /* what takes more than a case: see the list in failures.c */
 };
 
 /* run_failing_cases is the main of a test: each case is a test of its own. The

@@ -62,9 +62,11 @@ in_go() {
 guard='test_guard test_guard_chain test_guard_call test_guard_death'
 try='test_try test_try_state test_try_threads'
 copy='test_cpu test_copy test_copy_faults test_direct'
+clean=test_sync_clean
+dirty='test_dirty test_dirty_beside'
 
 # What fails, or is too slow, without a mutant would prove nothing with one.
-for tests in "c $guard $try $copy test_number test_sync" guard 'in_go .'; do
+for tests in "c $guard $try $copy $clean $dirty test_number test_sync" guard 'in_go .'; do
     $tests >"$scratch/log" 2>&1 || { cat "$scratch/log"; fail "without a mutant this does not pass: $tests"; }
 done
 
@@ -113,6 +115,20 @@ mutate 'blocks are asked for within RLIMIT_FSIZE' c/cause.c \
     's/    if (mv__resize_check_limit(end, NULL) < 0)/    if (false)/' c test_direct
 mutate 'a sync compares the length of the file' c/sync.c \
     's/-MV_ETRUNCATED/0/' c test_sync
+mutate 'a write is marked after the copy' c/copy.c \
+    's/^    if (access == MV_WRITE && view)$/    if (false)/' c $clean
+mutate 'a sync of the whole view makes it clean' c/sync.c \
+    's/^    bool whole = begin_clean(view, span, &before);/    bool whole = true;\n    (void)begin_clean;/' c $clean
+mutate 'only a sync that succeeded is clean' c/sync.c \
+    's/    if (r == 0 && whole)/    if (whole)/' c $clean
+mutate 'what mv_data was called on is never clean' c/view.c \
+    's/atomic_store_explicit(lent, true,/atomic_store_explicit(lent, false,/' c $clean
+mutate 'what a sync is at stays dirty if it fails' c/dirty.c \
+    's/ | d->held\[word\]) & mask/) \& mask/' c $dirty
+mutate 'a mark that is made beside another one is not lost' c/dirty.c \
+    's/^        atomic_fetch_or(\(.*\), bits);/        atomic_store(\1, atomic_load(\1) | bits);/' c $dirty
+mutate 'a look that fails resets nothing' c/dirty.c \
+    's/    if (r != 0 && reset)/    if (false)/' c $dirty
 mutate 'a number is refused that is not aligned' c/number.c \
     's/    if (((uintptr_t)view->data + off) & (width - 1))/    if (false)/' c test_number
 mutate 'Go: a fault elsewhere is somebody else'"'"'s' go/access.go \

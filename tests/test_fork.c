@@ -19,6 +19,7 @@ static void refuse_all(mv_view *view)
     REFUSED(-ECHILD, mv_advise(view, 0, 1, 0, ERR));
     REFUSED(-ECHILD, mv_prefault(view, 0, 1, MV_READ, ERR));
     REFUSED(-ECHILD, mv_discard(view, 0, 1, ERR));
+    REFUSED(-ECHILD, mv_dirty(view, 0, 1, NULL, 0, 0, ERR));
     REFUSED(-ECHILD, mv_pin(view, 0, 1, ERR));
     REFUSED(-ECHILD, mv_unpin(view, 0, 1, ERR));
     REFUSED(-ECHILD, mv_protect(view, 0, 1, MV_READ, ERR));

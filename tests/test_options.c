@@ -62,7 +62,7 @@ static void test_unknown_flags(void **state)
 {
     (void)state;
     static const enum mv__kind kinds[] = {MV__PATH, MV__DESCRIPTOR, MV__ANONYMOUS};
-    for (unsigned bit = 11; bit < 64; bit++)
+    for (unsigned bit = 12; bit < 64; bit++)
         for (size_t i = 0; i < 3; i++) {
             mv_options o = with((uint64_t)1 << bit);
             REFUSED(-EINVAL, check_options(&o, kinds[i]));
@@ -91,6 +91,9 @@ static void test_flags_of_calls(void **state)
         {MV_OPEN_SHARE_DESCRIPTION, false, true, false},
         {MV_OPEN_NO_HANDLER, true, true, true},
         {MV_OPEN_SHARE_DESCRIPTION | MV_OPEN_WRITE, false, true, false},
+        {MV_OPEN_TRACK, false, false, true}, /* memory can be written anyway */
+        {MV_OPEN_TRACK | MV_OPEN_WRITE, true, true, true},
+        {MV_OPEN_TRACK | MV_OPEN_WRITE | MV_OPEN_PRIVATE, true, true, true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         mv_options o = with(cases[i].flags);

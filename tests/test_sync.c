@@ -289,6 +289,7 @@ static void test_interrupted_start(void **state)
     failing_reset();
     failing_arm(FAILING_sync_file_range, 1, -EINTR, true); /* but not without end */
     REFUSED(-EINTR, mv_sync(view, 0, MV_TO_END, MV_SYNC_START, ERR));
+    SAME(failing_count(FAILING_sync_file_range), 100);
     failing_reset();
     REFUSED(-EINTR, mv_sync(view, 0, MV_TO_END, MV_SYNC_DATA, ERR));
     close_failed(view, -EINTR);

@@ -398,6 +398,33 @@ static void test_beside_a_sync(void **state)
         }
 }
 
+static bool synced_well = true;
+
+static void sync_all(void *argument)
+{
+    if (mv_sync(argument, 0, MV_TO_END, MV_SYNC_FULL, NULL) != 0)
+        synced_well = false;
+}
+
+/* A sync in the midst of a copy, which was marked before or was not. */
+static void test_in_the_midst(void **state)
+{
+    (void)state;
+    static const uint64_t flags[] = {0, MV_OPEN_TRACK};
+    for (size_t i = 0; i < 2; i++)
+        for (int marked = 0; marked < 2; marked++) {
+            struct trap trap;
+            trap_make(&trap, sync_all, NULL); /* first: it may skip the test */
+            mv_view *view = trap.argument = open_clean(flags[i]);
+            if (marked)
+                by_write(view);
+            SAME(WORKS(mv_write(view, trap.bytes, 3 * PAGE, 0, ERR)), 3 * PAGE);
+            CHECK(trap_free(&trap) && synced_well);
+            CHECK(syncs(view, MV_SYNC_START));
+            close_view(view);
+        }
+}
+
 /* Writers that each sync what they have written, while the others do. The call
  * of the kernel notes in its stead what it has got: no sync may return before
  * what was written before it is noted. */
@@ -466,7 +493,8 @@ int main(void)
         TEST(test_parts),         TEST(test_empty_view),      TEST(test_name_is_owed),
         TEST(test_what_ends_it),  TEST(test_without_handler), TEST(test_reading_does_not),
         TEST(test_never_clean),   TEST(test_failure),         TEST(test_detached),
-        TEST(test_failed_detach), TEST(test_beside_a_sync),   TEST(test_storm),
+        TEST(test_failed_detach), TEST(test_beside_a_sync),   TEST(test_in_the_midst),
+        TEST(test_storm),
     };
     return RUN(tests);
 }
