@@ -46,6 +46,8 @@ int mv_advise(mv_view *view, uint64_t off, uint64_t len, uint32_t what, mv_error
     int r = enter_span(view, off, len, &span, err);
     if (r != 0)
         return r;
+    if (what == MV_ADVICE_REWRITE)
+        return mv__rewrite(view, span, err);
     if (what >= sizeof kernel_advice / sizeof kernel_advice[0])
         return mv__fail(err, -EINVAL, "advise", "%" PRIu32 " is no MV_ADVICE_ value", what);
     size_t n;
@@ -112,7 +114,8 @@ int mv_protect(mv_view *view, uint64_t off, uint64_t len, uint32_t what, mv_erro
     if (r == 0 && span.length > 0) {
         size_t n;
         unsigned char *start = mv__view_pages(view, span, &n);
-        atomic_store_explicit(&view->was_protected, true, memory_order_relaxed);
+        atomic_store_explicit(&view->was_protected, true,
+                              memory_order_relaxed); /* first: pwrite asks */
         long done = mv__sys.mprotect(start, n, kernel_protection(what));
         r = done < 0 ? fail_span(err, done, span, "mprotect") : 0;
     }

@@ -193,8 +193,8 @@ static int is_refused_whole(const mv_view *view, const struct mv__fault *f, int 
 
 /* Gives the page its blocks and tries again; else writing the caller's own
  * bytes directly works, or tells why not. Old bytes are never written back. */
-static int64_t resolve_shared_write(const mv_view *view, const struct mv__fault *f, int fd,
-                                    uint64_t length, mv_error *err)
+static int64_t resolve_shared_write(mv_view *view, const struct mv__fault *f, int fd, uint64_t length,
+                                    mv_error *err)
 {
     uint64_t at = view->geometry.offset + f->offset;
     long r = give_blocks(view, f, fd, length);
@@ -211,8 +211,8 @@ static int64_t resolve_shared_write(const mv_view *view, const struct mv__fault 
     int whole = is_refused_whole(view, f, fd, at + n);
     if (whole <= 0)
         return whole == 0 ? 0 : refused(f, whole, "fstat", err);
-    r = mv__sys.pwrite(fd, f->buf, n, (off_t)at);
-    return r < 0 ? refused(f, (int)r, "pwrite", err) : r;
+    int64_t written = mv__through_pwrite(view, fd, f->buf, n, f->offset);
+    return written < 0 ? refused(f, (int)written, "pwrite", err) : written;
 }
 
 static int64_t resolve_private_write(const mv_view *view, const struct mv__fault *f, int fd,
@@ -239,7 +239,7 @@ static int is_cut(const struct mv__fault *f, uint64_t length, uint64_t at, mv_er
         "the file ends at byte %" PRIu64 ", before byte %" PRIu64 ": somebody has cut it", length, at);
 }
 
-static int64_t resolve_in_file(const mv_view *view, const struct mv__fault *f, int fd, mv_error *err)
+static int64_t resolve_in_file(mv_view *view, const struct mv__fault *f, int fd, mv_error *err)
 {
     uint64_t length;
     int r = mv__source_length(&view->source, fd, &length, NULL);

@@ -137,7 +137,7 @@ static int move(mv_view *view, struct mv__fault *f, mv_error *err)
 /* From here on the handler is there, and mv_read and mv_write may be fast. */
 static void allow_fast(mv_view *view)
 {
-    bool may_write = view->writable && view->dirty.how != MV_TRACK_MARKS;
+    bool may_write = view->writable && !view->through && view->dirty.how != MV_TRACK_MARKS;
     if (view->guarded && mv__guard_ready())
         atomic_store_explicit(&view->fast, may_write ? MV_READ | MV_WRITE : MV_READ,
                               memory_order_release);
@@ -154,6 +154,16 @@ static int detached_meanwhile(mv_error *err, int code, uint64_t off, uint64_t n,
 {
     return mv__fail_at(err, code, (struct mv__place){off, n, done}, "view",
                        "the view was detached meanwhile");
+}
+
+/* The first attempt, which is left at the first byte that it cannot copy. */
+static size_t copy_first(mv_view *view, void *buf, uint64_t n, uint64_t off, uint32_t access)
+{
+    bool through = access == MV_WRITE && view->through;
+    size_t done = through ? mv__through_write(view, buf, n, off) : 0;
+    if (done == 0 && atomic_load_explicit(&view->fast, memory_order_relaxed))
+        done = copy_guarded(view, buf, n, off, access);
+    return done;
 }
 
 /* The whole copy with every check, of which done bytes were copied before;
@@ -180,9 +190,7 @@ static int64_t copy_checked(mv_view *view, void *buf, uint64_t n, uint64_t off, 
         n = size - off;
     allow_fast(view);
     if (done == UNTRIED)
-        done = atomic_load_explicit(&view->fast, memory_order_relaxed)
-                   ? copy_guarded(view, buf, n, off, access)
-                   : 0;
+        done = copy_first(view, buf, n, off, access);
     if (done > n) /* the view has been made smaller since */
         done = (size_t)n;
     struct mv__fault f = {.offset = off + done,
@@ -199,6 +207,8 @@ static int64_t copy_checked(mv_view *view, void *buf, uint64_t n, uint64_t off, 
         return detached_meanwhile(err, live, f.offset, f.n, f.done);
     if (f.offset > size || (r != 0 && f.offset == size))
         return size > off ? (int64_t)(size - off) : 0;
+    if (r == 0 && access == MV_WRITE && view->through)
+        mv__through_behind(view, n, off);
     if (r == 0)
         return (int64_t)n;
     if (err)

@@ -5,9 +5,9 @@
  * static. File-level names are unique over all files, since the Go package
  * compiles them as one unit.
  *
- * May call: open -> {resize, sync, copy, number, try, advice} -> {cause, dirty,
- * view, caps} -> source -> options; guard -> cpu_*, which know no view; sys and
- * error from anywhere.
+ * May call: append -> open -> {resize, copy, number, try, advice} -> rewrite ->
+ * cause -> through -> sync -> {dirty, view, caps} -> source -> options; guard ->
+ * cpu_*, which know no view; sys and error from anywhere.
  */
 #ifndef MAPVIEW_INTERNAL_H
 #define MAPVIEW_INTERNAL_H
@@ -55,6 +55,11 @@ enum mv__kind { MV__PATH, MV__DESCRIPTOR, MV__ANONYMOUS, MV__MEMORY };
 /* mv__options_check copies *given (NULL: the defaults) to *out after checking
  * every field that can be judged without the file. */
 int mv__options_check(const mv_options *given, enum mv__kind kind, mv_options *out, mv_error *err);
+
+/* mv__options_copy copies a struct of options, which begins with its size, as
+ * far as the known bytes go: -EINVAL for a smaller one, -E2BIG for a larger one
+ * that holds more than zeros there. */
+int mv__options_copy(const void *given, void *out, uint32_t known, mv_error *err);
 
 /*
  * A geometry is where a view lies in its file and in memory:
@@ -183,11 +188,14 @@ struct mv_view {
     struct mv__source source;
     _Atomic bool allocation_refused; /* by the file system: growth is only promised */
     _Atomic bool was_protected;      /* by mv_protect: some pages may be still */
+    bool through;                    /* mv_write may go through the file: see through.c */
+    _Atomic uint32_t rewrites_kept;  /* see rewrite.c: windows that are not dropped, from here on */
 
     pthread_mutex_t shape_lock;   /* resize, refresh, protect, detach take turns */
     pthread_mutex_t sync_lock;    /* one sync at a time; protects the three: source.directory, */
     uint32_t synced;              /* source.entry_owed, and the level that MV__CLEAN is about */
     struct mv__dirty dirty;       /* all but zero under MV_OPEN_TRACK alone */
+    pthread_mutex_t through_lock; /* a pwrite and a shrink of the file take turns */
     pthread_mutex_t failure_lock; /* protects failure; never held during a system call */
     struct {
         int code;
@@ -268,6 +276,10 @@ int mv__view_detach(mv_view *view, mv_error *err);
 int mv__resize_allocate(mv_view *view, int fd, uint64_t length, uint64_t from, uint64_t to,
                         mv_error *err);
 
+/* mv__resize_grow is mv_resize, but leaves a view that is as large or larger
+ * as it is: somebody else may have grown it meanwhile. */
+int mv__resize_grow(mv_view *view, uint64_t size, mv_error *err);
+
 /* mv__resize_check_limit returns -EFBIG if a file may not become to bytes long:
  * the kernel would raise SIGXFSZ. */
 int mv__resize_check_limit(uint64_t to, mv_error *err);
@@ -278,6 +290,25 @@ int mv__resize_check_limit(uint64_t to, mv_error *err);
  * cannot fault. It stores how many went, and returns 0 for all of them or the
  * negative errno that stopped it: -EFAULT where either side cannot be touched. */
 int mv__copy_kernel(void *in_view, void *buf, size_t n, uint32_t access, size_t *done);
+
+/* ---- through ---- */
+
+/* mv__through_wanted tells whether mv_write may go through the view's file, for
+ * the flags that the view was opened with and the file that it has. */
+bool mv__through_wanted(const mv_view *view);
+
+/* mv__through_write writes n bytes to the view's file, which it never makes
+ * longer, and returns how many it did, from the first: none, or not all, where
+ * they had better be stored. */
+size_t mv__through_write(mv_view *view, const void *buf, uint64_t n, uint64_t off);
+
+/* mv__through_pwrite is the pwrite of that, for who has the descriptor: it
+ * returns how many bytes it wrote, or why it wrote none. */
+int64_t mv__through_pwrite(mv_view *view, int fd, const void *buf, uint64_t n, uint64_t off);
+
+/* mv__through_behind begins the write-back of the windows that a write of n
+ * bytes at off has left behind. */
+void mv__through_behind(mv_view *view, uint64_t n, uint64_t off);
 
 /* ---- cause ---- */
 
@@ -327,6 +358,14 @@ void mv__dirty_end(mv_view *view, struct mv__span span);
  * mv__sync_held is the same for who holds sync_lock or is alone. */
 int mv__sync_failure(mv_view *view, mv_error *err);
 int mv__sync_held(const mv_view *view, mv_error *err);
+
+/* mv__sync_begin begins to write the span. A failure is kept for the next sync. */
+void mv__sync_begin(mv_view *view, struct mv__span span, int fd);
+
+/* ---- rewrite ---- */
+
+/* mv__rewrite prepares the span, which is not empty, for stores from end to end. */
+int mv__rewrite(mv_view *view, struct mv__span span, mv_error *err);
 
 /* ---- caps ---- */
 

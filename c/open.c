@@ -91,6 +91,7 @@ static int make_view(struct mv__source *source, int fd, const mv_options *o, con
         r = mv__source_settle(&view->source, fd, err);
     if (r != 0)
         return give_up(view, source, fd, path, r);
+    view->through = mv__through_wanted(view);
     if (shapes) { /* a shared write view, so that fd is its own by now */
         r = shape_file(view, o, fd, length, err);
         if (r == 0)

@@ -37,24 +37,23 @@ static int invalid(mv_error *err, const char *sentence)
     return mv__fail(err, -EINVAL, "options", "%s", sentence);
 }
 
-static int copy_sized(const mv_options *given, mv_options *out, mv_error *err)
+int mv__options_copy(const void *given, void *out, uint32_t known, mv_error *err)
 {
-    *out = (mv_options)MV_OPTIONS_INIT;
-    if (!given)
-        return 0;
-    if (given->size < sizeof *out)
+    uint32_t size;
+    memcpy(&size, given, sizeof size);
+    if (size < known)
         return mv__fail(err, -EINVAL, "options",
-                        "options.size is %" PRIu32 ", less than sizeof(mv_options)", given->size);
-    if (given->size > LARGEST_STRUCT)
+                        "options.size is %" PRIu32 ", less than the struct that it is of", size);
+    if (size > LARGEST_STRUCT)
         return mv__fail(err, -E2BIG, "options",
-                        "options.size is %" PRIu32 ": was it set to MV_OPTIONS_INIT?", given->size);
-    const unsigned char *bytes = (const unsigned char *)given;
-    for (size_t i = sizeof *out; i < given->size; i++)
+                        "options.size is %" PRIu32 ": was it set by the _INIT macro?", size);
+    const unsigned char *bytes = given;
+    for (size_t i = known; i < size; i++)
         if (bytes[i] != 0)
             return mv__fail(err, -E2BIG, "options",
                             "options has fields that this library does not know");
-    memcpy(out, given, sizeof *out);
-    out->size = sizeof *out;
+    memcpy(out, given, known);
+    memcpy(out, &known, sizeof known);
     return 0;
 }
 
@@ -112,7 +111,8 @@ static int check_fields(const mv_options *o, enum mv__kind kind, mv_error *err)
 
 int mv__options_check(const mv_options *given, enum mv__kind kind, mv_options *out, mv_error *err)
 {
-    int r = copy_sized(given, out, err);
+    *out = (mv_options)MV_OPTIONS_INIT;
+    int r = given ? mv__options_copy(given, out, sizeof *out, err) : 0;
     if (r == 0)
         r = check_flags(out, kind, err);
     if (r == 0)

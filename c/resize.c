@@ -237,6 +237,19 @@ static int check_resizable(const mv_view *view, uint64_t size, mv_error *err)
     return 0;
 }
 
+/* In turn with mv_write through the file: it would make it long again. */
+static int shrink_file(mv_view *view, int fd, uint64_t now, uint64_t size, mv_error *err)
+{
+    pthread_mutex_lock(&view->through_lock);
+    publish(view, size); /* first: who reads the new size must not meet the cut */
+    int r = (int)truncate_retrying(fd, view->geometry.offset + size);
+    mv__dirty_mark(view, size, now - size); /* should it grow again, these are other bytes */
+    if (r < 0)
+        publish(view, now);
+    pthread_mutex_unlock(&view->through_lock);
+    return r < 0 ? mv__fail_call(err, r, "ftruncate") : 0;
+}
+
 /* The view has size now; its file has length. */
 static int resize_file(mv_view *view, int fd, uint64_t now, uint64_t size, mv_error *err)
 {
@@ -261,17 +274,10 @@ static int resize_file(mv_view *view, int fd, uint64_t now, uint64_t size, mv_er
             publish(view, size);
         return r;
     }
-    publish(view, size); /* first: who reads the new size must not meet the cut */
-    r = (int)truncate_retrying(fd, offset + size);
-    mv__dirty_mark(view, size, now - size); /* should it grow again, these are other bytes */
-    if (r < 0) {
-        publish(view, now);
-        return mv__fail_call(err, r, "ftruncate");
-    }
-    return 0;
+    return shrink_file(view, fd, now, size, err);
 }
 
-int mv_resize(mv_view *view, uint64_t size, mv_error *err)
+static int resize(mv_view *view, uint64_t size, bool only_grow, mv_error *err)
 {
     int r = mv__view_enter(view, err);
     if (r == 0)
@@ -282,15 +288,26 @@ int mv_resize(mv_view *view, uint64_t size, mv_error *err)
     int fd;
     pthread_mutex_lock(&view->shape_lock);
     r = mv__view_live(view, &now, err);
-    if (r == 0)
+    bool enough = r == 0 && only_grow && size <= now;
+    if (r == 0 && !enough)
         r = mv__source_borrow(&view->source, &fd, err);
-    if (r == 0) {
+    if (r == 0 && !enough) {
         r = resize_file(view, fd, now, size, err);
         mv__view_wrote(view, 0, 0); /* also a failure may have left blocks, and zeros in the tail */
         mv__source_return(&view->source, fd);
     }
     pthread_mutex_unlock(&view->shape_lock);
     return r;
+}
+
+int mv_resize(mv_view *view, uint64_t size, mv_error *err)
+{
+    return resize(view, size, false, err);
+}
+
+int mv__resize_grow(mv_view *view, uint64_t size, mv_error *err)
+{
+    return resize(view, size, true, err);
 }
 
 /* A page that was copied privately kept the zeros that stood behind the old

@@ -206,6 +206,14 @@ static int sync_kernel(mv_view *view, struct mv__span span, uint32_t level, int 
     return r != 0 ? r : check_length(view, span, fd, err);
 }
 
+void mv__sync_begin(mv_view *view, struct mv__span span, int fd)
+{
+    long r = mv__sys.sync_file_range(fd, (off_t)(view->geometry.offset + span.offset),
+                                     (off_t)span.length, SYNC_FILE_RANGE_WRITE);
+    if (r < 0 && !is_unsupported(r))
+        hold_failure(view, span, (int)r, "sync_file_range", NULL);
+}
+
 /* Waits for the medium. The caller holds sync_lock, since the kernel tells a
  * failure only once: of two syncs at the same time, one would be told success
  * for bytes that are lost. */

@@ -2,7 +2,7 @@
  * sys.h: what mapview needs from a system, and nothing else. A port provides
  * one file beside sys_linux.c.
  *
- * Every system call, and every allocation, goes through the table mv__sys, so
+ * Every system call, every allocation and every start of a thread goes through the table mv__sys, so
  * that a test can make any of them fail. Each entry returns what the call
  * returns, or a negative errno. None changes errno, and none is a point at
  * which a thread can be cancelled: it might hold a lock or a descriptor.
@@ -10,6 +10,7 @@
 #ifndef MAPVIEW_SYS_H
 #define MAPVIEW_SYS_H
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -60,6 +61,9 @@ struct statfs;
     X(userfaultfd,       (int flags), (flags)) \
     X(sigaction,         (int signal, const struct sigaction *action, struct sigaction *old), (signal, action, old)) \
     X(getrlimit,         (unsigned resource, struct rlimit *limit), (resource, limit)) \
+    X(getrusage,         (int who, struct rusage *usage), (who, usage)) \
+    X(start_thread,      (pthread_t *thread, void *(*run)(void *), void *argument), (thread, run, argument)) \
+    X(join_thread,       (pthread_t thread), (thread)) \
     X(allocate,          (size_t n), (n))
 
 /* clang-format on */

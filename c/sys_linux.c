@@ -25,7 +25,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-/* The one entry of the table that is no system call: memory, set to zero. */
+/* The calls of the table that are no system calls. Memory, set to zero: */
 static void *allocate(size_t n)
 {
     return calloc(1, n);
@@ -34,6 +34,28 @@ static void *allocate(size_t n)
 static long userfaultfd(int flags)
 {
     return syscall(SYS_userfaultfd, flags);
+}
+
+/* A thread that takes no signal of the process: its faults alone are its own. */
+static int start_thread(pthread_t *thread, void *(*run)(void *), void *argument)
+{
+    static const int faults[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+    sigset_t blocked, before;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        sigdelset(&blocked, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
+    errno = pthread_create(thread, NULL, run, argument);
+    int failed = errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = failed;
+    return failed ? -1 : 0;
+}
+
+static int join_thread(pthread_t thread)
+{
+    errno = pthread_join(thread, NULL);
+    return errno ? -1 : 0;
 }
 
 #define MV__SYS_REAL(name, parameters, arguments)                \

@@ -65,6 +65,7 @@ int mv__view_new(const struct mv__geometry *g, const mv_options *o, int fd, mv_v
     atomic_init(&view->size, g->size);
     pthread_mutex_init(&view->shape_lock, NULL);
     pthread_mutex_init(&view->sync_lock, NULL);
+    pthread_mutex_init(&view->through_lock, NULL);
     pthread_mutex_init(&view->failure_lock, NULL);
     pthread_mutex_init(&view->dirty.lock, NULL);
     view->dirty.watch = -1;
@@ -204,7 +205,8 @@ int mv_stat(const mv_view *view, mv_info *info, mv_error *err)
     now.page_size = (uint32_t)view->page;
     now.flags = view->flags;
     now.state = (source->shared_description ? MV_STATE_SHARED_DESCRIPTION : 0) |
-                (source->fd >= 0 ? MV_STATE_DESCRIPTOR : 0) | (source->created ? MV_STATE_CREATED : 0);
+                (source->fd >= 0 ? MV_STATE_DESCRIPTOR : 0) | (source->created ? MV_STATE_CREATED : 0) |
+                (view->through ? MV_STATE_THROUGH : 0);
     now.offset = view->geometry.offset;
     now.length = mv_size(view);
     now.reserved = view->geometry.limit;

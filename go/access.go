@@ -84,7 +84,7 @@ func (v *View) WriteAt(p []byte, off int64) (int, error) {
 		}
 		p, err = p[:size-off], &v.errs.writeShort
 	}
-	if !v.copy(v.pointer(off), &p[0], len(p)) {
+	if v.scatters || !v.copy(v.pointer(off), &p[0], len(p)) {
 		return v.writeSlowly(p, off, err)
 	}
 	if v.size.Load() < size {
@@ -116,7 +116,8 @@ func (v *View) unsettled(size int64) bool {
 	return v.shrinking.Load() || v.size.Load() != size
 }
 
-// writeSlowly is to WriteAt what readSlowly is to ReadAt.
+// writeSlowly is to WriteAt what readSlowly is to ReadAt; the C core also knows
+// the way through the file.
 func (v *View) writeSlowly(p []byte, off int64, err error) (int, error) {
 	if v.size.Load() < 0 {
 		return 0, &v.errs.writeClosed

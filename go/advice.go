@@ -23,6 +23,7 @@ const (
 	AdvicePageOut                  // reclaim these pages now
 	AdviceHuge                     // use huge pages where it can be done
 	AdviceNoHuge                   // do not
+	AdviceRewrite                  // the range will be stored to from end to end: see Advise
 )
 
 // An Access is a set of ways to access memory.
@@ -33,7 +34,10 @@ const (
 	AccessWrite                    // stores
 )
 
-// Advise tells the kernel how n bytes from off will be used.
+// Advise tells the kernel how n bytes from off will be used. AdviceRewrite is
+// for shared views that can be written, before every byte of a range that was
+// synced or read is stored to again: it does what [View.Prefault] does for
+// AccessWrite with as few faults as the kernel can do with.
 func (v *View) Advise(off, n int64, a Advice) error {
 	const op = "advise"
 	if err := v.checkRange(op, off, n); err != nil {

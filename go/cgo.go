@@ -98,6 +98,7 @@ var (
 	_ [AdvicePageOut - C.MV_ADVICE_PAGEOUT]struct{}       = [0]struct{}{}
 	_ [AdviceHuge - C.MV_ADVICE_HUGE]struct{}             = [0]struct{}{}
 	_ [AdviceNoHuge - C.MV_ADVICE_NOHUGE]struct{}         = [0]struct{}{}
+	_ [AdviceRewrite - C.MV_ADVICE_REWRITE]struct{}       = [0]struct{}{}
 	_ [AccessRead - C.MV_READ]struct{}                    = [0]struct{}{}
 	_ [AccessWrite - C.MV_WRITE]struct{}                  = [0]struct{}{}
 	_ [SyncStart - C.MV_SYNC_START]struct{}               = [0]struct{}{}
@@ -196,6 +197,7 @@ type shape struct {
 	reserved int64 // the largest size it can have
 	page     int64
 	flags    uint64
+	through  bool // mv_write may go by pwrite
 }
 
 func coreShape(v handle) (shape, *failure) {
@@ -210,6 +212,7 @@ func coreShape(v handle) (shape, *failure) {
 		reserved: int64(info.reserved),
 		page:     int64(info.page_size),
 		flags:    uint64(info.flags),
+		through:  uint64(info.state)&uint64(C.MV_STATE_THROUGH) != 0,
 	}, nil
 }
 

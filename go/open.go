@@ -28,7 +28,12 @@ type Options struct {
 	// consume the error that a Sync of the view should have returned.
 	ShareDescription bool
 
-	Advice Advice // how the whole view will be used
+	// Advice says how the whole view will be used. With AdviceRandom WriteAt of
+	// a shared view of a file takes a system call, which makes a Sync write the
+	// blocks that were written alone, and not megabytes around each: that pays
+	// for updates that are scattered and synced. AdviceRewrite is for
+	// [View.Advise] alone.
+	Advice Advice
 }
 
 // Open opens the named file for reading. The view shows the whole file, and

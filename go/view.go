@@ -26,6 +26,7 @@ type View struct {
 	writable bool
 	private  bool
 	offset   int64 // of the first byte, in the file
+	scatters bool  // WriteAt goes through the file: see Options.Advice
 	c        handle
 	name     string
 	errs     *fixedErrors
@@ -53,6 +54,7 @@ func newView(op, name string, c handle) (*View, error) {
 		writable: s.flags&openWrite != 0,
 		private:  s.flags&openPrivate != 0,
 		offset:   s.offset,
+		scatters: s.flags&openRandom != 0 && s.through,
 		c:        c,
 		name:     name,
 		errs:     newFixedErrors(name),

@@ -78,10 +78,12 @@
  *              64-bit ARM once mv_guard_install has returned, mv_read,
  *              mv_write, mv_load and mv_store on a shared write view with err
  *              NULL, and in a handler that has interrupted an mv_try, mv_try.
+ *              (mv_write not on a view with MV_STATE_THROUGH.)
  *   Cancel     No call is a point at which a thread can be cancelled.
- *   Silence    The library never aborts, prints, starts a thread or reads the
- *              environment. It installs a signal handler at the first guarded
- *              access (see mv_guard_install) and in no other call.
+ *   Silence    The library never aborts, prints or reads the environment. It
+ *              installs a signal handler at the first guarded access (see
+ *              mv_guard_install) and in no other call, and starts a thread in
+ *              mv_appender_open when that is asked for, and nowhere else.
  *
  * Errors that every call may return: -EINVAL (a bad argument; the text says
  * which), -EBADF (the view is detached), -ECHILD (see Fork). The others stand
@@ -139,8 +141,8 @@ typedef struct mv_error {
 #define MV_OPEN_CREATE ((uint64_t)1 << 2)     /* make the file, empty, if it is not there */
 #define MV_OPEN_EXCLUSIVE ((uint64_t)1 << 3)  /* with CREATE: -EEXIST if it is there */
 #define MV_OPEN_TRUNCATE ((uint64_t)1 << 4)   /* empty the file first; needs WRITE */
-#define MV_OPEN_RANDOM ((uint64_t)1 << 5)     /* access will jump: no read-ahead */
-#define MV_OPEN_SEQUENTIAL ((uint64_t)1 << 6) /* access will run forward: much read-ahead */
+#define MV_OPEN_RANDOM ((uint64_t)1 << 5)     /* access will jump: see below */
+#define MV_OPEN_SEQUENTIAL ((uint64_t)1 << 6) /* access will run forward: see below */
 #define MV_OPEN_DEVICE ((uint64_t)1 << 7)     /* the file may be a device; length must be given */
 #define MV_OPEN_NOFOLLOW ((uint64_t)1 << 8)   /* -ELOOP if the last part of path is a symlink */
 #define MV_OPEN_SHARE_DESCRIPTION ((uint64_t)1 << 9) /* see mv_open_fd */
@@ -194,6 +196,30 @@ typedef struct mv_options {
  * the file had, or was renamed to. It answers -ENOENT if the name is gone since,
  * and -ESTALE if another file has it. Only a file that has no name when it is
  * opened (unlinked, a memfd) is kept open.
+ *
+ * MV_OPEN_RANDOM is for accesses that jump. Nothing is read ahead, so that a
+ * file that was not in memory comes in single pages. A store dirties, and a
+ * sync writes, all that the kernel keeps together with the page: a page for
+ * what came in so, up to megabytes for what was written or read in bulk.
+ * So on a shared write view of a regular file mv_write hands its bytes to
+ * pwrite, which dirties their blocks alone; they are seen through the view at
+ * once. Each mv_write then takes as long as a system call: this pays for
+ * updates that are scattered and synced, not for pages that are written many
+ * times in between. mv_store and stores through mv_data remain stores.
+ *
+ * MV_OPEN_SEQUENTIAL is for accesses that run forward. Much is read ahead. On a
+ * shared write view of a regular file mv_write begins the write-back of each
+ * 8 MiB of the file that it has come to the end of, for which it may have to
+ * wait for the device, and the mv_sync at the end has little left to do; when
+ * that write-back fails, the view holds the failure as that of a sync.
+ * From 64 KiB on mv_write hands its bytes to pwrite.
+ *
+ * Of both, mv_stat shows MV_STATE_THROUGH. pwrite is not used on tmpfs, devices
+ * and memory, over RLIMIT_FSIZE and once mv_protect has been called, and what
+ * it refuses is stored: counts and errors are those of any mv_write. It does not
+ * make the file longer: the length is compared first. When another process
+ * cuts the file right between the two, it is long again, with zeros and the
+ * bytes written. (mv_resize takes turns with it.)
  *
  * Errors: those of open(2), fstat(2), mmap(2), and
  *   -EACCES     no permission, or a write view of a file that may only be read
@@ -586,6 +612,78 @@ MV_API int mv_resize(mv_view *view, uint64_t size, mv_error *err);
  */
 MV_API int mv_refresh(mv_view *view, mv_error *err);
 
+/* An mv_appender appends records to a view. It must be closed with
+ * mv_appender_close before its view is. */
+typedef struct mv_appender mv_appender;
+
+/* An mv_append_options says how. NULL is MV_APPEND_OPTIONS_INIT. */
+typedef struct mv_append_options {
+    uint32_t size;     /* sizeof(mv_append_options), set by MV_APPEND_OPTIONS_INIT */
+    uint32_t flags;    /* MV_APPEND_ bits */
+    uint64_t start;    /* where the first record goes; MV_TO_END: the end of the view */
+    uint64_t step_min; /* bytes of the first step of growth; 0: 64 KiB */
+    uint64_t step_max; /* bytes of the largest; 0: 64 MiB, or step_min if that is more */
+} mv_append_options;
+
+/* clang-format off */
+#define MV_APPEND_OPTIONS_INIT {sizeof(mv_append_options), 0, MV_TO_END, 0, 0}
+/* clang-format on */
+
+/* Flags of mv_append_options. */
+#define MV_APPEND_AHEAD 1U /* start a thread that keeps the view grown and prefaulted ahead */
+
+/*
+ * mv_appender_open prepares a view that can be resized (see mv_resize) for
+ * records that are written one after the other, and stores an appender in *out
+ * (NULL when it fails). The view should have been opened with a large reserve:
+ * it grows within that, in steps that double from step_min to step_max, with
+ * real blocks. What lies from start on, in the view and in the file, belongs
+ * to the appender: bytes that were there are written over, or cut off at the
+ * end. Until mv_appender_close the file is longer than its records, by zeros:
+ * who may be interrupted has to find the last record by its contents.
+ *
+ * With MV_APPEND_AHEAD this call starts a thread, which keeps up to 32 MiB
+ * behind the end grown and prefaulted, so that mv_append takes no faults. It
+ * blocks all signals but those of faults, sleeps when there is nothing to do,
+ * and is gone when mv_appender_close returns. Without it mv_append prefaults
+ * by itself, 2 MiB at a time and never past the present step.
+ *
+ * Errors: those of mv_resize for a view that cannot be resized, -EINVAL and
+ * -E2BIG (options), -ENOMEM, -EAGAIN (the thread cannot be started).
+ */
+MV_API int mv_appender_open(mv_view *view, const mv_append_options *options, mv_appender **out,
+                            mv_error *err);
+
+/*
+ * mv_append writes a record of n bytes behind the last one and returns the
+ * offset in the view at which it begins: all of it or, with a negative errno,
+ * nothing; then the end has not moved and the record can be appended again.
+ *
+ * One thread appends at a time, others may read and mv_sync what lies before
+ * mv_append_end, and use the view in every way but one that makes it smaller.
+ * What another process appends to the same file is written over.
+ *
+ * Errors: as mv_write, those of mv_resize where the view has to grow, and
+ *   -ENOMEM         the record goes past the reservation
+ *   -MV_ETRUNCATED  also a view that was made smaller than what was appended
+ */
+MV_API int64_t mv_append(mv_appender *appender, const void *buf, uint64_t n, mv_error *err);
+
+/* mv_append_end returns the offset behind the last complete record: who has
+ * read it sees what lies before. 0 for a NULL appender. Any thread may ask. */
+MV_API uint64_t mv_append_end(const mv_appender *appender);
+
+/*
+ * mv_appender_close ends its thread, makes view and file end behind the last
+ * record, and frees the appender, also when it fails. It is the last call, and
+ * no other may run on the appender. NULL is fine. Nothing is synced. In a child
+ * of fork it only frees, and returns -ECHILD.
+ *
+ * Errors: those of mv_resize when it shrinks. The file then keeps its length:
+ * -EBUSY, when another process has made it longer.
+ */
+MV_API int mv_appender_close(mv_appender *appender, mv_error *err);
+
 /* Advice for mv_advise. It holds for whole pages, those at the edges included. */
 #define MV_ADVICE_NORMAL 0U     /* the kernel's own judgement */
 #define MV_ADVICE_RANDOM 1U     /* no read-ahead */
@@ -595,9 +693,21 @@ MV_API int mv_refresh(mv_view *view, mv_error *err);
 #define MV_ADVICE_PAGEOUT 5U    /* reclaim these pages now */
 #define MV_ADVICE_HUGE 6U       /* use huge pages where it can be done */
 #define MV_ADVICE_NOHUGE 7U     /* do not */
+#define MV_ADVICE_REWRITE 8U    /* the range will be stored to from end to end */
 
-/* mv_advise tells the kernel how the range will be used. No advice changes
- * what the view shows. Errors: -EOPNOTSUPP (the kernel does not know it). */
+/*
+ * mv_advise tells the kernel how the range will be used. No advice changes
+ * what the view shows.
+ *
+ * MV_ADVICE_REWRITE is for shared write views, before every byte of a range
+ * that was synced or read is stored to again. It is an mv_prefault for writing
+ * with as few faults as the kernel can do with: where the page cache is in
+ * large folios the pages leave the page table first, which loses nothing, and
+ * come back folio by folio. It takes longer than the faults of a few stores.
+ *
+ * Errors: -EOPNOTSUPP (the kernel does not know it). With MV_ADVICE_REWRITE
+ * also -EINVAL (a private or read-only view), and those of mv_prefault.
+ */
 MV_API int mv_advise(mv_view *view, uint64_t off, uint64_t len, uint32_t what, mv_error *err);
 
 /*
@@ -645,6 +755,7 @@ MV_API int mv_protect(mv_view *view, uint64_t off, uint64_t len, uint32_t what, 
 #define MV_STATE_SHARED_DESCRIPTION ((uint64_t)1 << 1) /* see mv_open_fd */
 #define MV_STATE_DESCRIPTOR ((uint64_t)1 << 2)         /* the view keeps a descriptor */
 #define MV_STATE_CREATED ((uint64_t)1 << 3)            /* mv_open created the file */
+#define MV_STATE_THROUGH ((uint64_t)1 << 4)            /* mv_write may go by pwrite: see mv_open */
 
 /* Ways of tracking: see mv_dirty. */
 #define MV_TRACK_NONE 0U

@@ -57,6 +57,8 @@ static const struct fitting fittings[] = {
     {FAILING_userfaultfd, -EPERM, false},
     {FAILING_userfaultfd, -EMFILE, false},
     {FAILING_getrlimit, -EINVAL, false},
+    {FAILING_getrusage, -EINVAL, false},
+    {FAILING_start_thread, -EAGAIN, false},
     {FAILING_allocate, 0, false}, /* no memory */
 };
 

@@ -1,0 +1,650 @@
+/* test_append.c: records behind records, in a view that grows under them. */
+#include "support.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#define KIB ((uint64_t)1 << 10)
+#define MIB ((uint64_t)1 << 20)
+
+static unsigned char record[4096];
+
+static mv_view *open_log(const char *path, uint64_t flags, uint64_t reserve)
+{
+    mv_options o = with(MV_OPEN_WRITE | MV_OPEN_CREATE | flags);
+    o.reserve = reserve;
+    return open_with(path, &o);
+}
+
+static mv_appender *open_appender(mv_view *view, uint32_t flags)
+{
+    mv_append_options o = MV_APPEND_OPTIONS_INIT;
+    mv_appender *a;
+    o.flags = flags;
+    WORKS(mv_appender_open(view, &o, &a, ERR));
+    return a;
+}
+
+/* What record i is, of n bytes. */
+static void fill_record(unsigned char *bytes, uint64_t n, uint64_t i)
+{
+    for (uint64_t k = 0; k < n; k++)
+        bytes[k] = (unsigned char)(i * 31 + k * 7 + 1);
+}
+
+static bool has_record(const void *bytes, uint64_t n, uint64_t i)
+{
+    const unsigned char *b = bytes;
+    for (uint64_t k = 0; k < n; k++)
+        if (b[k] != (unsigned char)(i * 31 + k * 7 + 1))
+            return false;
+    return true;
+}
+
+static void append_record(mv_appender *a, uint64_t n, uint64_t i, uint64_t expected)
+{
+    fill_record(record, n, i);
+    SAME(WORKS(mv_append(a, record, n, ERR)), expected);
+    SAME(mv_append_end(a), expected + n);
+}
+
+/* ---- appending ---- */
+
+static void check_records(uint64_t view_flags, uint32_t flags)
+{
+    const char *path = scratch("log");
+    mv_view *view = open_log(path, view_flags, 64 * MIB);
+    mv_appender *a = open_appender(view, flags);
+    uint64_t end = 0;
+    SAME(mv_append_end(a), 0);
+    for (uint64_t i = 0; i < 3000; i++) {
+        append_record(a, 1 + i % 1000, i, end);
+        end += 1 + i % 1000;
+        CHECK(mv_size(view) >= end && file_length(path) >= end);
+    }
+    SAME(WORKS(mv_append(a, NULL, 0, ERR)), end); /* nothing, at the end */
+    WORKS(mv_sync(view, 0, end, MV_SYNC_DATA, ERR));
+    WORKS(mv_appender_close(a, ERR));
+    SAME(mv_size(view), end);
+    SAME(file_length(path), end);
+    uint64_t at = 0;
+    for (uint64_t i = 0; i < 3000; at += 1 + i++ % 1000)
+        CHECK(has_record((char *)mv_data(view) + at, 1 + i % 1000, i));
+    close_view(view);
+    unlink(path);
+}
+
+static void test_records(void **state)
+{
+    (void)state;
+    static const uint64_t flags[] = {0, MV_OPEN_RANDOM, MV_OPEN_SEQUENTIAL, MV_OPEN_NO_HANDLER};
+    for (size_t i = 0; i < 4; i++) {
+        check_records(flags[i], 0);
+        check_records(flags[i], MV_APPEND_AHEAD);
+    }
+}
+
+/* An appender goes on where the last one has ended, or where it is told to. */
+static void test_start(void **state)
+{
+    (void)state;
+    const char *path = make_file(scratch("log"), 1000);
+    mv_view *view = open_log(path, 0, MIB);
+    mv_append_options o = MV_APPEND_OPTIONS_INIT;
+    mv_appender *a;
+    WORKS(mv_appender_open(view, NULL, &a, ERR));
+    append_record(a, 10, 1, 1000);
+    WORKS(mv_appender_close(a, ERR));
+    SAME(file_length(path), 1010);
+    CHECK(file_has_pattern(path, 0, 1000));
+    o.start = 500;
+    WORKS(mv_appender_open(view, &o, &a, ERR));
+    append_record(a, 10, 2, 500);
+    SAME(mv_size(view), 1010);
+    WORKS(mv_appender_close(a, ERR));
+    SAME(file_length(path), 510);
+    CHECK(file_has_pattern(path, 0, 500) && has_record((char *)mv_data(view) + 500, 10, 2));
+    close_view(view);
+}
+
+/* Memory of its own grows, too. */
+static void test_memory(void **state)
+{
+    (void)state;
+    mv_view *view = open_memory(0, 8 * MIB);
+    mv_appender *a = open_appender(view, 0);
+    for (uint64_t i = 0; i < 1000; i++)
+        append_record(a, 100, i, 100 * i);
+    WORKS(mv_appender_close(a, ERR));
+    SAME(mv_size(view), 100000);
+    for (uint64_t i = 0; i < 1000; i++)
+        CHECK(has_record((char *)mv_data(view) + 100 * i, 100, i));
+    close_view(view);
+}
+
+/* ---- growth ---- */
+
+static void test_steps_double(void **state)
+{
+    (void)state;
+    const char *path = scratch("log");
+    mv_view *view = open_log(path, 0, MIB);
+    mv_append_options o = MV_APPEND_OPTIONS_INIT;
+    mv_appender *a;
+    o.step_min = 10000;
+    o.step_max = 45000;
+    WORKS(mv_appender_open(view, &o, &a, ERR));
+    static const uint64_t sizes[] = {10000, 30000, 70000, 115000, 160000};
+    uint64_t end = 0;
+    for (size_t i = 0; i < 5; i++) {
+        while (end + 1000 <= sizes[i]) {
+            append_record(a, 1000, i, end);
+            end += 1000;
+            SAME(mv_size(view), sizes[i]);
+            CHECK(file_storage(path) >= sizes[i]); /* real blocks */
+        }
+    }
+    WORKS(mv_appender_close(a, ERR));
+    close_view(view);
+}
+
+/* To the last byte, and not one more. */
+static void test_reservation(void **state)
+{
+    (void)state;
+    static const uint32_t flags[] = {0, MV_APPEND_AHEAD};
+    for (size_t i = 0; i < 2; i++) {
+        mv_view *view = open_log(scratch("log"), 0, 100 * KIB);
+        uint64_t reserved = info_of(view).reserved, end = 0;
+        mv_appender *a = open_appender(view, flags[i]);
+        for (; end + 1000 <= reserved; end += 1000)
+            append_record(a, 1000, end, end);
+        REFUSED(-ENOMEM, mv_append(a, record, 1000, ERR));
+        AT(end, 1000, 0);
+        FAILED_OP("append");
+        SAME(mv_append_end(a), end);
+        append_record(a, reserved - end, 5, end);
+        REFUSED(-ENOMEM, mv_append(a, record, 1, ERR));
+        REFUSED(-ENOMEM, mv_append(a, record, UINT64_MAX, ERR));
+        SAME(mv_size(view), reserved);
+        WORKS(mv_appender_close(a, ERR));
+        SAME(file_length(scratch("log")), reserved);
+        close_view(view);
+        unlink(scratch("log"));
+    }
+}
+
+/* The first fallocate finds no room, and what needs less does. */
+static bool no_room_for_steps(unsigned k, long *result, void *argument)
+{
+    (void)k;
+    struct stat st;
+    if (stat(argument, &st) != 0 || st.st_size < (off_t)(60 * KIB))
+        return false;
+    *result = -ENOSPC;
+    return true;
+}
+
+static void test_no_room(void **state)
+{
+    (void)state;
+    char path[512];
+    snprintf(path, sizeof path, "%s", scratch("log"));
+    mv_view *view = open_log(path, 0, 64 * MIB);
+    mv_appender *a = open_appender(view, 0);
+    failing_reset();
+    append_record(a, 1000, 0, 0); /* 64 KiB */
+    failing_on(FAILING_fallocate, no_room_for_steps, path);
+    uint64_t end = 1000;
+    for (; end + 1000 <= 64 * KIB; end += 1000)
+        append_record(a, 1000, end, end);
+    REFUSED(-ENOSPC, mv_append(a, record, 1000, ERR));
+    SAME(mv_append_end(a), end);
+    SAME(mv_size(view), 64 * KIB);
+    failing_reset();
+    failing_arm(FAILING_fallocate, 1, -ENOSPC, false); /* of the step alone */
+    append_record(a, 1000, 7, end);
+    SAME(mv_size(view), end + 1000); /* no more than needed */
+    append_record(a, 1000, 8, end + 1000);
+    CHECK(mv_size(view) > end + 2000); /* and steps again */
+    WORKS(mv_appender_close(a, ERR));
+    SAME(file_length(path), end + 2000);
+    close_view(view);
+}
+
+static void fill_small_disk(void *argument)
+{
+    const char *folder = argument;
+    char path[600];
+    mount_small(folder, 512 * KIB);
+    snprintf(path, sizeof path, "%s/log", folder);
+    mv_view *view = open_log(path, 0, 64 * MIB);
+    mv_appender *a = open_appender(view, 0);
+    int64_t r;
+    uint64_t end = 0;
+    for (uint64_t i = 0;; i++, end += 1000) {
+        fill_record(record, 1000, i);
+        r = mv_append(a, record, 1000, ERR);
+        if (r < 0)
+            break;
+        SAME(r, end);
+    }
+    SAME(r, -ENOSPC);
+    SAME(mv_append_end(a), end);
+    CHECK(end > 512 * KIB - 2 * PAGE); /* the disk is full, but for a page */
+    for (uint64_t i = 0; i < end / 1000; i++)
+        CHECK(has_record((char *)mv_data(view) + 1000 * i, 1000, i));
+    WORKS(mv_appender_close(a, ERR));
+    SAME(file_length(path), end);
+    close_view(view);
+}
+
+static void test_full_disk(void **state)
+{
+    (void)state;
+    char folder[512];
+    snprintf(folder, sizeof folder, "%s", scratch("small"));
+    in_child(fill_small_disk, folder);
+    rmdir(folder);
+}
+
+/* ---- refusals ---- */
+
+static void refuse_options(mv_view *view, const mv_append_options *o, int code)
+{
+    mv_appender *a = (mv_appender *)1;
+    REFUSED(code, mv_appender_open(view, o, &a, ERR));
+    CHECK(!a);
+}
+
+static void test_options(void **state)
+{
+    (void)state;
+    const char *path = make_file(scratch("log"), 1000);
+    mv_view *view = open_log(path, 0, MIB);
+    struct {
+        mv_append_options o;
+        uint64_t tail;
+    } larger = {MV_APPEND_OPTIONS_INIT, 0};
+    mv_append_options o = MV_APPEND_OPTIONS_INIT;
+    mv_appender *a;
+    REFUSED(-EINVAL, mv_appender_open(view, NULL, NULL, ERR));
+    REFUSED(-EINVAL, mv_appender_open(NULL, NULL, &a, ERR));
+    o.flags = 2;
+    refuse_options(view, &o, -EINVAL);
+    o = (mv_append_options)MV_APPEND_OPTIONS_INIT;
+    o.size = 8;
+    refuse_options(view, &o, -EINVAL);
+    o = (mv_append_options)MV_APPEND_OPTIONS_INIT;
+    o.start = 1001;
+    refuse_options(view, &o, -EINVAL);
+    o = (mv_append_options)MV_APPEND_OPTIONS_INIT;
+    o.step_min = 2;
+    o.step_max = 1;
+    refuse_options(view, &o, -EINVAL);
+    larger.o.size = sizeof larger;
+    larger.tail = 1;
+    refuse_options(view, &larger.o, -E2BIG);
+    larger.tail = 0;
+    WORKS(mv_appender_open(view, &larger.o, &a, ERR));
+    WORKS(mv_appender_close(a, ERR));
+    o = (mv_append_options)MV_APPEND_OPTIONS_INIT;
+    o.step_max = 5; /* under the usual least: steps of that */
+    WORKS(mv_appender_open(view, &o, &a, ERR));
+    append_record(a, 1, 1, 1000);
+    SAME(mv_size(view), 1005);
+    WORKS(mv_appender_close(a, ERR));
+    WORKS(mv_appender_close(NULL, ERR));
+    SAME(mv_append_end(NULL), 0);
+    REFUSED(-EINVAL, mv_append(NULL, "x", 1, ERR));
+    close_view(view);
+}
+
+static void test_views_that_cannot_grow(void **state)
+{
+    (void)state;
+    const char *path = make_file(scratch("log"), 1000);
+    mv_options o = with(MV_OPEN_WRITE);
+    o.length = 500;
+    mv_view *views[] = {open_view(path, 0), open_view(path, MV_OPEN_WRITE | MV_OPEN_PRIVATE),
+                        open_with(path, &o)};
+    static const int codes[] = {-EACCES, -EINVAL, -EINVAL};
+    for (size_t i = 0; i < 3; i++) {
+        refuse_options(views[i], NULL, codes[i]);
+        close_view(views[i]);
+    }
+}
+
+static void test_bad_calls(void **state)
+{
+    (void)state;
+    mv_view *view = open_log(scratch("log"), 0, MIB);
+    mv_appender *a = open_appender(view, 0);
+    mv_error small = {.size = 4};
+    append_record(a, 10, 0, 0);
+    REFUSED(-EINVAL, mv_append(a, NULL, 10, ERR));
+    SAME(mv_append(a, record, 10, &small), -EINVAL);
+    SAME(mv_append_end(a), 10);
+    SAME(mv_appender_close(a, &small), -EINVAL); /* it is closed all the same */
+    SAME(file_length(scratch("log")), 10);
+    close_view(view);
+}
+
+static void test_bad_buffer(void **state)
+{
+    (void)state;
+    mv_view *view = open_log(scratch("log"), 0, MIB);
+    mv_appender *a = open_appender(view, 0);
+    char *buf = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(buf != MAP_FAILED && mprotect(buf + PAGE, PAGE, PROT_NONE) == 0);
+    append_record(a, 10, 0, 0);
+    REFUSED(-EFAULT, mv_append(a, buf, 2 * PAGE, ERR));
+    AT(10 + PAGE, PAGE, 0); /* nothing of the record counts */
+    SAME(mv_append_end(a), 10);
+    append_record(a, 10, 1, 10);
+    WORKS(mv_appender_close(a, ERR));
+    munmap(buf, 2 * PAGE);
+    close_view(view);
+}
+
+/* ---- others ---- */
+
+static void test_cut_by_others(void **state)
+{
+    (void)state;
+    const char *path = scratch("log");
+    mv_view *view = open_log(path, 0, MIB);
+    mv_appender *a = open_appender(view, 0);
+    append_record(a, 4096, 0, 0);
+    append_record(a, 4096, 1, 4096);
+    cut_file(path, 0);
+    REFUSED(-MV_ETRUNCATED, mv_append(a, record, 4096, ERR));
+    AT(8192, 4096, 0);
+    SAME(mv_append_end(a), 8192);
+    REFUSED(-MV_ETRUNCATED, mv_appender_close(a, ERR));
+    SAME(file_length(path), 0);
+    close_view(view);
+}
+
+static void test_grown_by_others(void **state)
+{
+    (void)state;
+    const char *path = scratch("log");
+    mv_view *view = open_log(path, 0, 4 * MIB);
+    mv_appender *a = open_appender(view, 0);
+    append_record(a, 1000, 0, 0);
+    grow_file(path, MIB);
+    for (uint64_t i = 1; i < 500; i++)
+        append_record(a, 1000, i, 1000 * i);
+    SAME(file_length(path), MIB);
+    CHECK(file_has_pattern(path, MIB - 1000, 1000));
+    REFUSED(-EBUSY, mv_appender_close(a, ERR));
+    SAME(file_length(path), MIB);
+    close_view(view);
+}
+
+/* Another growth of the same view is not taken back. */
+static void test_grown_view(void **state)
+{
+    (void)state;
+    mv_view *view = open_log(scratch("log"), 0, 4 * MIB);
+    mv_appender *a = open_appender(view, 0);
+    append_record(a, 1000, 0, 0);
+    WORKS(mv_resize(view, MIB, ERR));
+    append_record(a, 1000, 1, 1000);
+    SAME(mv_size(view), MIB);
+    WORKS(mv_resize(view, 1500, ERR)); /* and this takes back what was appended */
+    REFUSED(-MV_ETRUNCATED, mv_append(a, record, 10, ERR));
+    AT(1500, 500, 0);
+    SAME(mv_append_end(a), 2000);
+    WORKS(mv_resize(view, 2000, ERR));
+    append_record(a, 1000, 2, 2000);
+    WORKS(mv_appender_close(a, ERR));
+    close_view(view);
+}
+
+static void test_detached(void **state)
+{
+    (void)state;
+    static const uint32_t flags[] = {0, MV_APPEND_AHEAD};
+    for (size_t i = 0; i < 2; i++) {
+        mv_view *view = open_log(scratch("log"), 0, 64 * MIB);
+        mv_appender *a = open_appender(view, flags[i]);
+        append_record(a, 10, 0, 0);
+        WORKS(mv_detach(view, ERR));
+        REFUSED(-EBADF, mv_append(a, record, 10, ERR));
+        SAME(mv_append_end(a), 10);
+        REFUSED(-EBADF, mv_appender_close(a, ERR));
+        close_view(view);
+        unlink(scratch("log"));
+    }
+}
+
+static void use_in_child(void *argument)
+{
+    mv_appender *a = argument;
+    REFUSED(-ECHILD, mv_append(a, record, 10, ERR));
+    SAME(mv_append_end(a), 10);
+    REFUSED(-ECHILD, mv_appender_close(a, ERR));
+}
+
+static void test_child_of_fork(void **state)
+{
+    (void)state;
+    static const uint32_t flags[] = {0, MV_APPEND_AHEAD};
+    for (size_t i = 0; i < 2; i++) {
+        mv_view *view = open_log(scratch("log"), 0, 64 * MIB);
+        mv_appender *a = open_appender(view, flags[i]);
+        append_record(a, 10, 0, 0);
+        in_child(use_in_child, a);
+        append_record(a, 10, 1, 10);
+        WORKS(mv_appender_close(a, ERR));
+        SAME(file_length(scratch("log")), 20);
+        close_view(view);
+        unlink(scratch("log"));
+    }
+}
+
+/* ---- beside readers ---- */
+
+struct reading {
+    mv_view *view;
+    mv_appender *appender;
+    atomic_bool over;
+    atomic_uint wrong, looks;
+};
+
+/* What lies before the end is complete, whoever looks and whenever. */
+static void *read_records(void *argument)
+{
+    struct reading *r = argument;
+    while (!atomic_load(&r->over)) {
+        unsigned char got[100];
+        uint64_t end = mv_append_end(r->appender), i = end / 100;
+        if (i == 0)
+            continue;
+        i = atomic_load(&r->looks) % 2 ? i - 1 : i / 2;
+        if (end % 100 || mv_size(r->view) < end || mv_read(r->view, got, 100, i * 100, NULL) != 100 ||
+            !has_record(got, 100, i))
+            atomic_fetch_add(&r->wrong, 1);
+        if (atomic_fetch_add(&r->looks, 1) % 64 == 0 &&
+            mv_sync(r->view, i * 100, 100, MV_SYNC_DATA, NULL) != 0)
+            atomic_fetch_add(&r->wrong, 1);
+    }
+    return NULL;
+}
+
+static void test_beside_readers(void **state)
+{
+    (void)state;
+    static const uint32_t flags[] = {0, MV_APPEND_AHEAD};
+    for (size_t i = 0; i < 2; i++) {
+        struct reading r = {.view = open_log(scratch("log"), 0, 64 * MIB)};
+        mv_append_options o = MV_APPEND_OPTIONS_INIT;
+        o.flags = flags[i];
+        o.step_min = 4000; /* many steps */
+        o.step_max = 64000;
+        WORKS(mv_appender_open(r.view, &o, &r.appender, ERR));
+        pthread_t threads[2];
+        for (size_t k = 0; k < 2; k++)
+            CHECK(pthread_create(&threads[k], NULL, read_records, &r) == 0);
+        for (uint64_t k = 0; k < 30000 || (atomic_load(&r.looks) < 200 && k < 300000); k++)
+            append_record(r.appender, 100, k, 100 * k);
+        atomic_store(&r.over, true);
+        for (size_t k = 0; k < 2; k++)
+            pthread_join(threads[k], NULL);
+        SAME(r.wrong, 0);
+        CHECK(atomic_load(&r.looks) > 0);
+        WORKS(mv_appender_close(r.appender, ERR));
+        close_view(r.view);
+        unlink(scratch("log"));
+    }
+}
+
+/* ---- the thread ---- */
+
+static int threads_now(void)
+{
+    char line[128];
+    int n = -1;
+    FILE *status = fopen("/proc/self/status", "re");
+    CHECK(status);
+    while (fgets(line, sizeof line, status))
+        if (sscanf(line, "Threads: %d", &n) == 1)
+            break;
+    fclose(status);
+    return n;
+}
+
+/* Only when it is asked for, and only until the close. */
+static void test_thread_comes_and_goes(void **state)
+{
+    (void)state;
+    mv_view *view = open_log(scratch("log"), 0, 64 * MIB);
+    int before = threads_now();
+    mv_appender *a = open_appender(view, 0);
+    append_record(a, 10, 0, 0);
+    SAME(threads_now(), before);
+    WORKS(mv_appender_close(a, ERR));
+    failing_reset();
+    a = open_appender(view, MV_APPEND_AHEAD);
+    SAME(failing_count(FAILING_start_thread), 1);
+    SAME(threads_now(), before + 1);
+    append_record(a, 10, 1, 10);
+    WORKS(mv_appender_close(a, ERR));
+    SAME(failing_count(FAILING_join_thread), 1);
+    for (int i = 0; i < 1000 && threads_now() > before; i++)
+        usleep(1000); /* the kernel counts it for a moment longer than join */
+    SAME(threads_now(), before);
+    SAME(file_length(scratch("log")), 20);
+    close_view(view);
+}
+
+/* It keeps the view grown ahead of need, and what lies there takes no fault. */
+static void test_thread_keeps_ahead(void **state)
+{
+    (void)state;
+    mv_view *view = open_log(scratch("log"), 0, 256 * MIB);
+    mv_appender *a = open_appender(view, MV_APPEND_AHEAD);
+    for (int i = 0; i < 10000 && smaps_kib(mv_data(view), "Rss") < 32 * 1024; i++)
+        usleep(1000);
+    CHECK(smaps_kib(mv_data(view), "Rss") >= 32 * 1024);
+    CHECK(mv_size(view) >= 32 * MIB);
+    memset(record, 1, sizeof record);
+    for (uint64_t at = 0; at < 20 * MIB; at += sizeof record)
+        WORKS(mv_append(a, record, sizeof record, ERR));
+    for (int i = 0; i < 10000 && smaps_kib(mv_data(view), "Rss") < 48 * 1024; i++)
+        usleep(1000);
+    CHECK(smaps_kib(mv_data(view), "Rss") >= 48 * 1024); /* it was woken */
+    WORKS(mv_appender_close(a, ERR));
+    SAME(mv_size(view), 20 * MIB);
+    close_view(view);
+}
+
+static uint64_t blocked_of_others(void)
+{
+    char name[64];
+    uint64_t blocked = 0;
+    for (pid_t id = getpid() + 1; id < getpid() + 1000 && !blocked; id++) {
+        snprintf(name, sizeof name, "/proc/self/task/%d/status", (int)id);
+        FILE *status = fopen(name, "re");
+        char line[128];
+        while (status && fgets(line, sizeof line, status))
+            if (sscanf(line, "SigBlk: %lx", &blocked) == 1)
+                break;
+        if (status)
+            fclose(status);
+    }
+    return blocked;
+}
+
+static void look_at_mask(void *argument)
+{
+    (void)argument;
+    mv_view *view = open_log(scratch("log"), 0, 64 * MIB);
+    mv_appender *a = open_appender(view, MV_APPEND_AHEAD);
+    sigset_t own;
+    uint64_t blocked = blocked_of_others();
+    CHECK(blocked);
+    for (int signal = 1; signal < 32; signal++) {
+        bool free = signal == SIGBUS || signal == SIGSEGV || signal == SIGFPE || signal == SIGILL ||
+                    signal == SIGTRAP || signal == SIGSYS || signal == SIGKILL || signal == SIGSTOP;
+        SAME(blocked >> (signal - 1) & 1, !free);
+    }
+    pthread_sigmask(SIG_SETMASK, NULL, &own);
+    CHECK(!sigismember(&own, SIGTERM)); /* the caller's is as it was */
+    WORKS(mv_appender_close(a, ERR));
+    close_view(view);
+}
+
+/* In a child, whose threads have the numbers after its own. */
+static void test_thread_takes_no_signals(void **state)
+{
+    (void)state;
+    if (under_sanitizer())
+        skip_test("a sanitizer has threads of its own");
+    in_child(look_at_mask, NULL);
+}
+
+static void test_thread_refused(void **state)
+{
+    (void)state;
+    mv_view *view = open_log(scratch("log"), 0, MIB);
+    mv_append_options o = MV_APPEND_OPTIONS_INIT;
+    o.flags = MV_APPEND_AHEAD;
+    failing_reset();
+    failing_arm(FAILING_start_thread, 1, -EAGAIN, true);
+    refuse_options(view, &o, -EAGAIN);
+    FAILED_OP("thread");
+    failing_reset();
+    close_view(view);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_records),
+        TEST(test_start),
+        TEST(test_memory),
+        TEST(test_steps_double),
+        TEST(test_reservation),
+        TEST(test_no_room),
+        TEST(test_full_disk),
+        TEST(test_options),
+        TEST(test_views_that_cannot_grow),
+        TEST(test_bad_calls),
+        TEST(test_bad_buffer),
+        TEST(test_cut_by_others),
+        TEST(test_grown_by_others),
+        TEST(test_grown_view),
+        TEST(test_detached),
+        TEST(test_child_of_fork),
+        TEST(test_beside_readers),
+        TEST(test_thread_comes_and_goes),
+        TEST(test_thread_keeps_ahead),
+        TEST(test_thread_takes_no_signals),
+        TEST(test_thread_refused),
+    };
+    return RUN(tests);
+}

@@ -1,0 +1,204 @@
+/* test_rewrite.c: MV_ADVICE_REWRITE. */
+#include "support.h"
+
+#include <sys/resource.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define MIB ((size_t)1 << 20)
+
+static mv_view *open_written(size_t size)
+{
+    return open_view(make_file(scratch("file"), size), MV_OPEN_WRITE);
+}
+
+static long faults(void)
+{
+    struct rusage usage;
+    CHECK(getrusage(RUSAGE_SELF, &usage) == 0);
+    return usage.ru_minflt + usage.ru_majflt;
+}
+
+/* The view shows the same, and what is stored then takes no fault. */
+static void test_rewrite(void **state)
+{
+    (void)state;
+    const size_t size = 5 * MIB + 100;
+    mv_view *view = open_written(size);
+    unsigned char *data = mv_data(view);
+    data[0] = data[3 * MIB] = data[size - 1] = 0xEE; /* not synced */
+    WORKS(mv_advise(view, 0, MV_TO_END, MV_ADVICE_REWRITE, ERR));
+    CHECK(data[0] == 0xEE && data[3 * MIB] == 0xEE && data[size - 1] == 0xEE);
+    CHECK(has_pattern(data + 1, 3 * MIB - 1, 1));
+    WORKS(mv_sync(view, 0, MV_TO_END, MV_SYNC_DATA, ERR)); /* write-protects every page */
+    WORKS(mv_advise(view, 0, MV_TO_END, MV_ADVICE_REWRITE, ERR));
+    long before = faults();
+    for (size_t at = 0; at < size; at += PAGE)
+        data[at] = 0xDD;
+    /* Of more than a thousand pages. (The memory of a sanitizer faults, too.) */
+    CHECK(faults() - before < 50 || under_sanitizer());
+    WORKS(mv_sync(view, 0, MV_TO_END, MV_SYNC_DATA, ERR));
+    unsigned char byte;
+    read_file(scratch("file"), &byte, 1, 2 * MIB);
+    SAME(byte, 0xDD);
+    close_view(view);
+}
+
+/* Any part, of files and of memory, keeps its bytes and those beside it. */
+static void test_parts(void **state)
+{
+    (void)state;
+    static const size_t edges[] = {0, 1, 5000, 70000, 2 * MIB - 1, 2 * MIB, 3 * MIB + 5};
+    mv_options o = with(MV_OPEN_WRITE);
+    o.offset = 100;
+    mv_view *views[] = {open_with(make_file(scratch("file"), 4 * MIB), &o), open_memory(4 * MIB, 0)};
+    for (size_t v = 0; v < 2; v++) {
+        size_t size = mv_size(views[v]);
+        unsigned char *data = mv_data(views[v]);
+        for (size_t i = 0; i < size; i++)
+            data[i] = pattern(i);
+        for (size_t i = 0; i < 7; i++)
+            for (size_t k = i; k < 7; k++)
+                WORKS(mv_advise(views[v], edges[i], edges[k] - edges[i], MV_ADVICE_REWRITE, ERR));
+        CHECK(has_pattern(data, size, 0));
+        close_view(views[v]);
+    }
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    const char *path = make_file(scratch("file"), 4 * PAGE);
+    mv_options o = with(MV_OPEN_PRIVATE);
+    mv_view *views[] = {open_view(path, 0), open_view(path, MV_OPEN_PRIVATE),
+                        open_view(path, MV_OPEN_PRIVATE | MV_OPEN_WRITE), NULL};
+    WORKS(mv_anonymous(4 * PAGE, &o, &views[3], ERR));
+    for (size_t i = 2; i < 4; i++)
+        memset(mv_data(views[i]), 0xEE, 4 * PAGE);
+    for (size_t i = 0; i < 4; i++) {
+        REFUSED(-EINVAL, mv_advise(views[i], 0, MV_TO_END, MV_ADVICE_REWRITE, ERR));
+        FAILED_OP("advise");
+        REFUSED(-EINVAL, mv_advise(views[i], 0, 0, MV_ADVICE_REWRITE, ERR));
+        for (size_t k = 0; i >= 2 && k < 4 * PAGE; k++)
+            SAME(((unsigned char *)mv_data(views[i]))[k], 0xEE); /* the copies are there */
+        close_view(views[i]);
+    }
+    mv_view *view = open_view(path, MV_OPEN_WRITE);
+    REFUSED(-EINVAL, mv_advise(view, 0, 4 * PAGE + 1, MV_ADVICE_REWRITE, ERR));
+    WORKS(mv_protect(view, PAGE, PAGE, MV_READ, ERR));
+    REFUSED(-EACCES, mv_advise(view, 0, MV_TO_END, MV_ADVICE_REWRITE, ERR));
+    AT(PAGE, 0, PAGE);
+    WORKS(mv_protect(view, 0, MV_TO_END, MV_READ | MV_WRITE, ERR));
+    cut_file(path, PAGE);
+    REFUSED(-MV_ETRUNCATED, mv_advise(view, 0, MV_TO_END, MV_ADVICE_REWRITE, ERR));
+    AT(PAGE, 0, PAGE);
+    WORKS(mv_detach(view, ERR));
+    REFUSED(-EBADF, mv_advise(view, 0, MV_TO_END, MV_ADVICE_REWRITE, ERR));
+    close_view(view);
+}
+
+static void test_pinned(void **state)
+{
+    (void)state;
+    if (under_sanitizer())
+        skip_test("a sanitizer makes mlock do nothing");
+    mv_view *view = open_written(8 * PAGE);
+    WORKS(mv_pin(view, 0, MV_TO_END, ERR));
+    WORKS(mv_sync(view, 0, MV_TO_END, MV_SYNC_DATA, ERR));
+    failing_reset();
+    WORKS(mv_advise(view, 0, MV_TO_END, MV_ADVICE_REWRITE, ERR));
+    CHECK(failing_count(FAILING_madvise) >= 2); /* refused, then populated all the same */
+    SAME(smaps_kib(mv_data(view), "Locked"), 8 * PAGE / 1024);
+    CHECK(has_pattern(mv_data(view), 8 * PAGE, 0));
+    close_view(view);
+}
+
+/* ---- the choice ---- */
+
+static struct {
+    long faults_a_page; /* that the kernel pretends to have taken, in percent */
+    long taken;
+    unsigned dropped;
+} pretence;
+
+static long (*real_madvise)(void *, size_t, int);
+
+static long counting_madvise(void *address, size_t n, int advice)
+{
+    if (advice == MADV_DONTNEED)
+        pretence.dropped++;
+    if (advice == MADV_POPULATE_WRITE)
+        pretence.taken += (long)(n / PAGE) * pretence.faults_a_page / 100;
+    return real_madvise(address, n, advice);
+}
+
+static long pretending_getrusage(int who, struct rusage *usage)
+{
+    SAME(who, RUSAGE_THREAD);
+    memset(usage, 0, sizeof *usage);
+    usage->ru_minflt = pretence.taken;
+    return 0;
+}
+
+/* Advises 64 MiB and returns how many of its 32 windows were dropped. */
+static unsigned windows_dropped(mv_view *view, long faults_a_page)
+{
+    pretence.faults_a_page = faults_a_page;
+    pretence.dropped = 0;
+    WORKS(mv_advise(view, 0, MV_TO_END, MV_ADVICE_REWRITE, ERR));
+    return pretence.dropped;
+}
+
+/* Small folios are populated as they are, but for one window in sixteen. */
+static void test_small_folios_are_not_dropped(void **state)
+{
+    (void)state;
+    mv_view *view = open_memory(64 * MIB, 0);
+    struct mv__sys before = mv__sys;
+    real_madvise = before.madvise;
+    mv__sys.madvise = counting_madvise;
+    mv__sys.getrusage = pretending_getrusage;
+    unsigned large = windows_dropped(view, 6), small = windows_dropped(view, 100);
+    unsigned again = windows_dropped(view, 100);
+    mv__sys = before;
+    SAME(large, 32);
+    SAME(small, 2);
+    SAME(again, 2);
+    close_view(view);
+}
+
+static void rewrite_on_old_kernel(void *argument)
+{
+    (void)argument;
+    mv_view *view = open_written(4 * PAGE);
+    failing_reset();
+    failing_arm(FAILING_madvise, 1, -EINVAL, true);
+    REFUSED(-EOPNOTSUPP, mv_advise(view, 0, MV_TO_END, MV_ADVICE_REWRITE, ERR));
+    SAME(failing_count(FAILING_madvise), 1); /* the question alone: nothing was dropped */
+    failing_reset();
+    CHECK(has_pattern(mv_data(view), 4 * PAGE, 0));
+    close_view(view);
+}
+
+/* The answer is kept for the life of the process. */
+static void test_old_kernels(void **state)
+{
+    (void)state;
+    in_child(rewrite_on_old_kernel, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest first[] = {TEST(test_old_kernels)};
+    const struct CMUnitTest tests[] = {
+        TEST(test_rewrite),
+        TEST(test_parts),
+        TEST(test_refused),
+        TEST(test_pinned),
+        TEST(test_small_folios_are_not_dropped),
+    };
+    int failed = cmocka_run_group_tests(first, support_group_begin_cold, support_group_end);
+    return failed + RUN(tests);
+}
