@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sys/mman.h>
 
 #define STEP_MIN ((uint64_t)64 << 10)
 #define STEP_MAX ((uint64_t)64 << 20)
@@ -25,9 +26,9 @@
 
 struct mv_appender {
     mv_view *view;
-    _Atomic uint64_t end;     /* what lies before it is complete */
-    uint64_t prefaulted;      /* only mv_append's: from here on it prefaults by itself */
-    _Atomic uint64_t wake_at; /* an end over it wakes the thread; UINT64_MAX: none waits for that */
+    _Atomic uint64_t end;        /* what lies before it is complete */
+    _Atomic uint64_t prefaulted; /* what lies before it takes no faults */
+    _Atomic uint64_t wake_at;    /* an end over it wakes the thread; UINT64_MAX: none waits for that */
 
     pthread_mutex_t lock; /* protects all below; held while the view grows */
     uint64_t step, step_min, step_max;
@@ -41,6 +42,23 @@ struct mv_appender {
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Brings in the pages from..to, as far as a piece goes. Where the thread has
+ * been overtaken, both do the same piece, each a part of its pages. What cannot
+ * be brought in mv_write will tell. */
+static void prefault_piece(mv_appender *a, uint64_t from, uint64_t to)
+{
+    uint64_t n = smaller(PIECE, to - from);
+    (void)mv_prefault(a->view, from, n, MV_WRITE, NULL);
+    uint64_t known = atomic_load(&a->prefaulted);
+    while (known < from + n && !atomic_compare_exchange_weak(&a->prefaulted, &known, from + n))
+        ;
 }
 
 /* Makes the view at least so large that least bytes are behind the end, better
@@ -70,35 +88,34 @@ static int grow(mv_appender *a, uint64_t end, uint64_t least, mv_error *err)
 }
 
 /* The thread's part. True: there is more to do at once. */
-static bool keep_ahead(mv_appender *a, uint64_t *populated)
+static bool keep_ahead(mv_appender *a)
 {
     uint64_t end = atomic_load(&a->end), limit = a->view->geometry.limit;
     uint64_t aim = smaller(limit - end, DISTANCE) + end;
     if (!a->refused && mv_size(a->view) < aim)
         (void)grow(a, end, aim - end, NULL);
-    uint64_t size = mv_size(a->view);
-    *populated = *populated < end ? end : *populated;
-    if (*populated >= smaller(size, aim))
+    uint64_t to = smaller(mv_size(a->view), aim);
+    uint64_t from = larger(end, atomic_load(&a->prefaulted));
+    if (from >= to)
         return false;
-    uint64_t n = smaller(PIECE, smaller(size, aim) - *populated);
     pthread_mutex_unlock(&a->lock);
-    (void)mv_prefault(a->view, *populated, n, MV_WRITE, NULL); /* mv_append will tell */
+    prefault_piece(a, from, to);
     pthread_mutex_lock(&a->lock);
-    *populated += n;
     return true;
 }
 
 static void *run_ahead(void *argument)
 {
     mv_appender *a = argument;
-    uint64_t populated = 0;
     pthread_mutex_lock(&a->lock);
     while (!a->stop) {
-        if (keep_ahead(a, &populated))
+        if (keep_ahead(a))
             continue;
         /* An end that moves over it right now wakes this with the record after. */
-        bool goes_on = !a->refused && populated < a->view->geometry.limit;
-        uint64_t wake_at = goes_on ? populated - DISTANCE / 2 : UINT64_MAX;
+        uint64_t prefaulted = atomic_load(&a->prefaulted);
+        bool goes_on = !a->refused && prefaulted < a->view->geometry.limit;
+        uint64_t wake_at =
+            goes_on && prefaulted > DISTANCE / 2 ? prefaulted - DISTANCE / 2 : UINT64_MAX;
         atomic_store(&a->wake_at, wake_at);
         if (atomic_load(&a->end) <= wake_at)
             pthread_cond_wait(&a->wake, &a->lock);
@@ -140,6 +157,17 @@ static int check_append_options(const mv_append_options *given, mv_append_option
     return 0;
 }
 
+/* Large folios take the fewest faults, but a sync writes them whole: not for
+ * records that are synced one by one. It is but a hint. */
+static void ask_for_large_folios(const mv_appender *a)
+{
+    struct mv__span rest = {a->end, a->view->geometry.limit - a->end};
+    size_t n;
+    unsigned char *start = mv__view_pages(a->view, rest, &n);
+    if (rest.length > 0)
+        mv__sys.madvise(start, n, MADV_HUGEPAGE);
+}
+
 static int start_ahead(mv_appender *a, mv_error *err)
 {
     long r = mv__sys.start_thread(&a->thread, run_ahead, a);
@@ -169,12 +197,13 @@ int mv_appender_open(mv_view *view, const mv_append_options *options, mv_appende
     a->step = a->step_min = o.step_min;
     a->step_max = o.step_max;
     bool stores = !view->through || !(view->flags & MV_OPEN_RANDOM);
-    bool prefaults = stores && !(o.flags & MV_APPEND_AHEAD);
-    a->prefaulted = prefaults ? o.start : UINT64_MAX;
+    atomic_init(&a->prefaulted, stores ? o.start : UINT64_MAX);
     atomic_init(&a->end, o.start);
     atomic_init(&a->wake_at, UINT64_MAX);
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->wake, NULL);
+    if ((o.flags & MV_APPEND_AHEAD) || (view->flags & MV_OPEN_SEQUENTIAL))
+        ask_for_large_folios(a);
     r = (o.flags & MV_APPEND_AHEAD) ? start_ahead(a, err) : 0;
     if (r != 0)
         mv__sys.release(a);
@@ -202,15 +231,10 @@ static int make_room(mv_appender *a, uint64_t end, uint64_t n, mv_error *err)
         if (r != 0)
             return r;
     }
-    if (end + n <= a->prefaulted)
-        return 0;
     size = mv_size(a->view);
-    uint64_t from = a->prefaulted > end ? a->prefaulted : end;
-    uint64_t piece = size > from ? smaller(PIECE, size - from) : 0;
-    /* What is left over at the end of a step comes with the next one. */
-    if (piece > 0)
-        (void)mv_prefault(a->view, from, piece, MV_WRITE, NULL); /* mv_write will tell */
-    a->prefaulted = from + piece;
+    uint64_t from = larger(end, atomic_load(&a->prefaulted));
+    if (from < end + n && from < size)
+        prefault_piece(a, from, size);
     return 0;
 }
 
@@ -225,11 +249,12 @@ int64_t mv_append(mv_appender *a, const void *buf, uint64_t n, mv_error *err)
 {
     if (!a)
         return mv__fail(err, -EINVAL, "append", "the appender is NULL");
-    int r = mv__view_enter(a->view, err);
+    int r = mv__view_own(a->view, err); /* whether it is detached mv_write finds */
     if (r != 0)
         return r;
     uint64_t end = atomic_load_explicit(&a->end, memory_order_relaxed), size = mv_size(a->view);
-    if (end > size || n > size - end || end + n > a->prefaulted) {
+    if (end > size || n > size - end ||
+        end + n > atomic_load_explicit(&a->prefaulted, memory_order_relaxed)) {
         r = n ? make_room(a, end, n, err) : 0;
         if (r != 0)
             return r;
