@@ -70,6 +70,13 @@ func wantFailure(t *testing.T, program string, args ...string) {
 
 func buildBroken(t *testing.T) string {
 	t.Helper()
+	program := filepath.Join(t.TempDir(), "broken")
+	buildC(t, program, "c/testdata/broken.c", "c/rounds.c")
+	return program
+}
+
+func buildC(t *testing.T, program string, sources ...string) {
+	t.Helper()
 	cc := strings.Fields(os.Getenv("CC"))
 	if len(cc) == 0 {
 		cc = []string{"cc"}
@@ -77,10 +84,8 @@ func buildBroken(t *testing.T) string {
 	if _, err := exec.LookPath(cc[0]); err != nil {
 		t.Skipf("no C compiler: %v", err)
 	}
-	program := filepath.Join(t.TempDir(), "broken")
-	args := append(cc[1:], "-std=c11", "-D_GNU_SOURCE", "-O1", "-o", program, "c/testdata/broken.c", "c/rounds.c")
-	if out, err := exec.Command(cc[0], args...).CombinedOutput(); err != nil {
+	args := append(cc[1:], "-std=c11", "-D_GNU_SOURCE", "-O1", "-o", program)
+	if out, err := exec.Command(cc[0], append(args, sources...)...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return program
 }

@@ -69,17 +69,24 @@ func (s *series) goroutines() string {
 // What the raw format cannot hold in a name, since / separates its keys.
 var spelling = strings.NewReplacer("exp-mmap", "x/exp/mmap", "mapview-mmap", "mapview go/mmap",
 	"ReadAt,Close", "ReadAt+Close", "mv_data+memcpy", "mv_data copy", ",no-handler", " NO_HANDLER",
-	",one", ", one", ",two", ", two")
+	",one", ", one", ",two", ", two", ",ahead", " AHEAD", ",alone", " alone", ",mounted", ", mounted for this")
 
 func writeTable(w io.Writer, r *report) error {
 	writeHead(w, r)
 	for _, g := range r.groups {
-		if err := writeGroup(w, g); err != nil {
+		write := func() error { return writeGroup(w, g) }
+		if b, ok := g.goalBlock(); ok {
+			write = func() error { return writeGoalGroup(w, g, b) }
+		}
+		if err := write(); err != nil {
 			return err
 		}
 	}
 	for _, why := range r.skips {
 		fmt.Fprintf(w, "\nSKIPPED: %s\n", why)
+	}
+	if err := writeGoals(w, r); err != nil {
+		return err
 	}
 	return writeLosses(w, r)
 }
@@ -105,6 +112,10 @@ func writeHead(w io.Writer, r *report) {
 	line("guard", "in the blocks of this name all rows use the same pages of one view, but for NO_HANDLER "+
 		"(MV_OPEN_NO_HANDLER: the kernel copies), pread and pwrite; unguarded is the plain copy, which a "+
 		"fault ends with a signal")
+	line("goals", "the blocks of writing with a sync, and of bulk, are by another C program: a file of its own, each "+
+		"way once a round, its state prepared and verified before, its bytes checked after; dev KiB is what the "+
+		"device's counter (/sys/dev/block) moved on by, whoever wrote; faults by getrusage; a goal is judged by the "+
+		"median of the rounds' ratios (quartiles), where above 1 is faster")
 	line("runs", c["runs"]+" of each language, each a new process with new files and mappings")
 	line("columns", "x os.File (in C: x pread, x pwrite) and x memcpy are the time divided by the time of "+
 		"os.File.ReadAt or WriteAt and of a copy within ordinary memory, x unguarded by that of the copy "+
@@ -292,6 +303,9 @@ func writeLosses(w io.Writer, r *report) error {
 	fmt.Fprintln(w, "\nmapview loses (a peer was faster by more than the noise, in three quarters of the rounds):")
 	any := false
 	for _, g := range r.groups {
+		if _, ok := g.goalBlock(); ok { // that has verdicts of its own
+			continue
+		}
 		losses, err := g.losses()
 		if err != nil {
 			return err

@@ -133,7 +133,7 @@ static int after(struct block *block, const struct variant *v)
     return 0;
 }
 
-static double now(void)
+double now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);

@@ -58,6 +58,9 @@ int block_measure(struct block *block, double seconds, const char *run);
 /* fill_random fills buf with bytes that depend on *seed, and moves that on. */
 void fill_random(void *buf, size_t n, uint64_t *seed);
 
+/* now returns seconds of a clock that only goes forward. */
+double now(void);
+
 /* fail prints a message, with the text of errno if it is not 0; returns -1. */
 int fail(const char *what, const char *which);
 

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// scatterText makes three rounds in which mapview is faster than the mapping by
+// those factors, and writes that many bytes.
+func scatterText(factors [3]float64, devBytes float64) string {
+	var b strings.Builder
+	for _, factor := range factors {
+		for _, row := range []struct {
+			name string
+			ns   float64
+			more string
+		}{
+			{"impl=mmap/op=store+msync/size=64", 1e8, ""},
+			{"impl=mapview/op=mv_write+mv_sync/size=64", 1e8 / factor, fmt.Sprintf("\t%.0f dev-B/op", devBytes)},
+			{"impl=libc/op=pwrite+fdatasync/size=64", 1e7, ""},
+			{"impl=mmap/op=store+msync/size=64/again=1", 1e8, ""},
+		} {
+			fmt.Fprintf(&b, "BenchmarkScatterLarge/lang=c/%s-1\t1\t%.1f ns/op\t1.00 MB/s\t256 faults/op%s\t1024 folio-KiB\n",
+				row.name, row.ns, row.more)
+		}
+	}
+	return b.String()
+}
+
+func TestGoalsAreJudged(t *testing.T) {
+	for _, c := range []struct {
+		factors  [3]float64
+		devBytes float64
+		want     []string
+	}{
+		{[3]float64{9, 8, 70}, 2 * updated, []string{"goals of writing: 2 of 2 met", "goal met: mapview mv_write+mv_sync: at least 8 times"}},
+		{[3]float64{9, 7.9, 7.8}, 100, []string{"1 of 2 met", "goal NOT MET: mapview mv_write+mv_sync: at least 8 times", "\n  NOT MET: ScatterLarge: at least 8"}},
+		{[3]float64{9, 9, 9}, 2*updated + 1, []string{"1 of 2 met", "goal NOT MET: mapview mv_write+mv_sync: at most twice the pages"}},
+	} {
+		out := table(t, scatterText(c.factors, c.devBytes))
+		for _, want := range append(c.want, "folios of 1024 KiB", "nowhere in this run") {
+			if !strings.Contains(out, want) {
+				t.Errorf("%v: there is no %q in\n%s", c.factors, want, out)
+			}
+		}
+	}
+}
+
+// What was not counted is not met.
+func TestGoalWithoutACounter(t *testing.T) {
+	text := strings.ReplaceAll(scatterText([3]float64{9, 9, 9}, 1), "\t1 dev-B/op", "")
+	out := table(t, text)
+	if !strings.Contains(out, "NOT MET: ScatterLarge: at most twice the pages touched go to the device (2048 KiB): not counted") {
+		t.Error(out)
+	}
+}
+
+func TestGoalWithoutItsRows(t *testing.T) {
+	for _, row := range []string{"mapview/op=mv_write+mv_sync", "mmap/op=store+msync"} {
+		r := readRaw(t, strings.ReplaceAll(scatterText([3]float64{9, 9, 9}, 1), row, row+"x"))
+		if err := writeTable(new(strings.Builder), r); err == nil {
+			t.Errorf("no error without the row %s", row)
+		}
+	}
+}
+
+// Each block of the C program has its goals here, with the rows that it has there.
+func TestGoalsOfTheCProgram(t *testing.T) {
+	var source string
+	for _, name := range []string{"c/goals_update.c", "c/goals_stream.c"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source += string(text)
+	}
+	var rows, blocks []string
+	for _, m := range regexp.MustCompile(`\{\s*"(\w+)",\s*"([^"]+)",`).FindAllStringSubmatch(source, -1) {
+		rows = append(rows, m[1]+" "+m[2])
+	}
+	for _, m := range regexp.MustCompile(`\{"(\w+)",\s*(?:FILE_BYTES|\d+ \* MIB)`).FindAllStringSubmatch(source, -1) {
+		blocks = append(blocks, m[1])
+	}
+	if len(blocks) != len(goalBlocks) || len(rows) < 20 {
+		t.Fatalf("%d blocks and %d rows in C, %d blocks here: %v", len(blocks), len(rows), len(goalBlocks), blocks)
+	}
+	blocks = append(blocks, growthPrefix+"ext4")
+	for _, name := range blocks {
+		b, ok := (&group{name: name}).goalBlock()
+		if !ok || len(b.goals) == 0 {
+			t.Errorf("%s has no goal", name)
+		}
+		for _, want := range append(b.goals, goal{row: b.base, other: b.limit}) {
+			if !slices.Contains(rows, want.row) || want.other != "" && !slices.Contains(rows, want.other) {
+				t.Errorf("%s: %q or %q is no row", name, want.row, want.other)
+			}
+			if want.meaning != "" && (want.factor > 0) == (want.most > 0) {
+				t.Errorf("%s: %q asks for nothing, or for two things", name, want.meaning)
+			}
+		}
+	}
+}
+
+func TestGoalChecksSeeWrongWays(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "broken")
+	buildC(t, program, "-I../include", "c/testdata/broken_goals.c", "c/goals.c", "c/rounds.c")
+	run := func(how string) (string, error) {
+		cmd := exec.Command(program, t.TempDir(), "0.1")
+		cmd.Env = append(os.Environ(), "BROKEN="+how)
+		out, err := cmd.Output()
+		return string(out), err
+	}
+	out, err := run("")
+	if err != nil {
+		t.Fatalf("the right ways: %v", err)
+	}
+	r := readRaw(t, out)
+	if len(r.skips) == 0 || !strings.Contains(r.skips[len(r.skips)-1], "Nowhere") {
+		t.Errorf("a state that cannot be had is not said: %v", r.skips)
+	}
+	if len(r.groups) == 1 {
+		if g := r.groups[0]; g.name != "Broken" || len(g.series) != 3 || g.series[0].values["folio-KiB"] == nil {
+			t.Errorf("%+v", g)
+		}
+	} else if len(r.skips) != 2 { // on a file system of other folios
+		t.Fatalf("%s", out)
+	}
+	if len(r.skips) == 2 {
+		t.Skipf("nothing to be checked here: %v", r.skips)
+	}
+	for _, how := range []string{"nothing", "failing", "first", "last-byte", "short"} {
+		var failed *exec.ExitError
+		out, err := run(how)
+		if !errors.As(err, &failed) || failed.ExitCode() != 1 || len(failed.Stderr) == 0 || out != "" {
+			t.Errorf("%s: %v, and %q", how, err, out)
+		}
+	}
+}
