@@ -246,7 +246,7 @@ VALGRIND := valgrind -q --child-silent-after-fork=yes --track-fds=yes --leak-che
 ## test-valgrind: C tests under valgrind's memcheck: not of threads and registers; not part of test
 do-test-valgrind: programs-testing
 	@RUNNER='$(VALGRIND)' tests/run.sh 'C tests, valgrind' \
-		$(patsubst %,build/testing/%,$(filter-out test_concurrency test_storm test_cpu% test_guard_%,$(TESTS)))
+		$(patsubst %,build/testing/%,$(filter-out test_concurrency test_storm test_append_threads test_cpu% test_guard_%,$(TESTS)))
 
 ## test-cpu: the copies of other processors, by an emulator; not part of test
 do-test-cpu:

@@ -64,9 +64,10 @@ try='test_try test_try_state test_try_threads'
 copy='test_cpu test_copy test_copy_faults test_direct'
 clean=test_sync_clean
 dirty='test_dirty test_dirty_beside'
+write='test_through test_rewrite test_append test_append_threads'
 
 # What fails, or is too slow, without a mutant would prove nothing with one.
-for tests in "c $guard $try $copy $clean $dirty test_number test_sync" guard 'in_go .'; do
+for tests in "c $guard $try $copy $clean $dirty $write test_number test_sync" guard 'in_go .'; do
     $tests >"$scratch/log" 2>&1 || { cat "$scratch/log"; fail "without a mutant this does not pass: $tests"; }
 done
 
@@ -131,6 +132,46 @@ mutate 'a look that fails resets nothing' c/dirty.c \
     's/    if (r != 0 && reset)/    if (false)/' c $dirty
 mutate 'a number is refused that is not aligned' c/number.c \
     's/    if (((uintptr_t)view->data + off) & (width - 1))/    if (false)/' c test_number
+mutate 'what mv_protect forbids is not written through the file' c/through.c \
+    's/return !atomic_load(&view->was_protected) \&\&/return/' c test_through
+mutate 'the limit of file sizes makes no signal' c/through.c \
+    's/mv__resize_check_limit(view->geometry.offset + off + n, NULL) == 0/true/' c test_through
+mutate 'a file that was cut is not made long again' c/through.c \
+    's/    if (r == 0 \&\& length <= at)/    if (false)/; s/    if (n > length - at)/    if (false)/' c test_through
+mutate 'a shrink and a write through the file take turns' c/resize.c \
+    's/pthread_mutex_\(un\)*lock(&view->through_lock);//' c test_through
+mutate 'a child of fork waits for no lock' c/through.c \
+    's/    if (mv__view_own(view, NULL) != 0)/    if (false)/' c test_through
+mutate 'a child of fork begins no write-back' c/through.c \
+    's/ || mv__view_own(view, NULL) != 0)/)/' c test_through
+mutate 'a random view does not store' c/copy.c \
+    's/ \&\& !view->through \&\&/ \&\&/' c test_through
+mutate 'memory and tmpfs are stored to' c/through.c \
+    's/return kind == MV__FS_PLAIN || kind == MV__FS_COPY_ON_WRITE;/return true;/' c test_through
+mutate 'a failed write-back is the next sync'"'"'s' c/sync.c \
+    's/    if (r < 0 \&\& !is_unsupported(r))/    if (false)/' c test_through
+mutate 'private copies are not dropped for a rewrite' c/rewrite.c \
+    's/    if (!view->shared)/    if (false)/' c test_rewrite
+mutate 'small folios are not dropped' c/rewrite.c \
+    's/    if (kept == 0)/    if (kept + 1 != 0)/' c test_rewrite
+mutate 'nothing is dropped on a kernel that cannot populate' c/rewrite.c \
+    's/    if (!mv__caps_populate())/    if (false)/' c test_rewrite
+mutate 'an append moves the end only when all is there' c/append.c \
+    's/    if ((uint64_t)written < n)/    if (false)/; s/        return append_failed(err, (int)written);/        written = 0;/' c test_append
+mutate 'an appender does not undo the growth of others' c/append.c \
+    's/    if (needed <= size)/    if (false)/; s/mv__resize_grow(a->view, /mv_resize(a->view, /' c test_append
+mutate 'a step without room is made smaller' c/append.c \
+    's/    } else if (whole > needed) {/    } else if (false) {/' c test_append
+mutate 'an appender does not go on over a view made smaller' c/append.c \
+    's/^    if (end > size)$/    if (false)/' c test_append
+mutate 'the thread of an appender is gone at its close' c/append.c \
+    's/^    mv__sys.join_thread(a->thread);//' c test_append_threads
+mutate 'the thread of an appender takes no signals' c/sys_linux.c \
+    's/^    pthread_sigmask(SIG_SETMASK, &blocked, &before);/    pthread_sigmask(SIG_SETMASK, NULL, \&before);/' c test_append_threads
+mutate 'an appender is closed in its own process alone' c/append.c \
+    's/    if (own \&\& a->has_thread)/    if (a->has_thread)/' c test_append_threads
+mutate 'Go: a random view writes through the file' go/access.go \
+    's/if v.scatters || !v.copy/if !v.copy/' in_go Random
 mutate 'Go: a fault elsewhere is somebody else'"'"'s' go/access.go \
     's/return ok && v.first <= address && address < v.end/return ok || address != 0/' in_go .
 mutate 'Go: another panic goes on' go/access.go \

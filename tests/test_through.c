@@ -210,6 +210,46 @@ static void test_cut_right_before_pwrite(void **state)
     close_view(view);
 }
 
+struct shrinking {
+    pthread_t thread;
+    mv_view *view;
+};
+
+static void *shrink_to_a_page(void *argument)
+{
+    mv_resize(argument, PAGE, NULL);
+    return NULL;
+}
+
+/* Leaves a shrink the time to come between the look at the length and pwrite. */
+static bool shrink_before_pwrite(unsigned k, long *result, void *argument)
+{
+    struct shrinking *shrinking = argument;
+    (void)k;
+    (void)result;
+    if (pthread_create(&shrinking->thread, NULL, shrink_to_a_page, shrinking->view) == 0)
+        usleep(100000);
+    return false;
+}
+
+/* A shrink of the view is no foreign cut: it waits for the pwrite. */
+static void test_shrink_right_before_pwrite(void **state)
+{
+    (void)state;
+    struct shrinking both = {0};
+    const char *path = make_file(scratch("file"), 8 * PAGE);
+    both.view = open_part(path, MV_OPEN_RANDOM, 0);
+    failing_reset();
+    failing_on(FAILING_pwrite, shrink_before_pwrite, &both);
+    int64_t r = mv_write(both.view, bytes, 10, 4 * PAGE, NULL);
+    failing_on(FAILING_pwrite, NULL, NULL);
+    pthread_join(both.thread, NULL);
+    CHECK(r == 10 || r == 0);
+    SAME(file_length(path), PAGE);
+    SAME(mv_size(both.view), PAGE);
+    close_view(both.view);
+}
+
 struct race {
     mv_view *view;
     atomic_bool over;
@@ -228,10 +268,12 @@ static void *write_all_over(void *argument)
     return NULL;
 }
 
-/* A shrink of the view is no foreign cut: the file stays as short as it gets. */
+/* The same, many times: the file stays as short as it gets. */
 static void test_shrinks_beside_writers(void **state)
 {
     (void)state;
+    if (under_valgrind())
+        skip_test("under valgrind one thread runs at a time");
     const char *path = make_file(scratch("file"), 64 * PAGE);
     struct race race = {.view = open_part(path, MV_OPEN_RANDOM, 0)};
     pthread_t threads[2];
@@ -458,6 +500,7 @@ int main(void)
         TEST(test_limit_makes_no_signal),
         TEST(test_cut_files_stay_cut),
         TEST(test_cut_right_before_pwrite),
+        TEST(test_shrink_right_before_pwrite),
         TEST(test_shrinks_beside_writers),
         TEST(test_refusals_are_stored),
         TEST(test_bad_buffer),
