@@ -43,7 +43,7 @@ func (v *View) Advise(off, n int64, a Advice) error {
 	if err := v.checkRange(op, off, n); err != nil {
 		return err
 	}
-	if a > AdviceNoHuge {
+	if a > AdviceRewrite {
 		return invalid(op, v.name, "%d is no Advice", a)
 	}
 	f := coreAdvise(v.c, off, n, a)

@@ -58,7 +58,6 @@ static const struct fitting fittings[] = {
     {FAILING_userfaultfd, -EMFILE, false},
     {FAILING_getrlimit, -EINVAL, false},
     {FAILING_getrusage, -EINVAL, false},
-    {FAILING_start_thread, -EAGAIN, false},
     {FAILING_allocate, 0, false}, /* no memory */
 };
 
@@ -80,7 +79,7 @@ static const unsigned parts[FAILING_CALLS] = {
     [FAILING_read] = CALLS,
     [FAILING_write] = CALLS,
     [FAILING_pread] = CALLS,
-    [FAILING_pwrite] = ELSEWHERE, /* of a page that cannot be touched: test_cause.c */
+    [FAILING_pwrite] = WRITES | ELSEWHERE, /* of a page that cannot be touched: test_cause.c */
     [FAILING_process_vm_readv] = OPENINGS | CALLS,
     [FAILING_process_vm_writev] = CALLS,
     [FAILING_mmap] = OPENINGS | CALLS,
@@ -93,10 +92,13 @@ static const unsigned parts[FAILING_CALLS] = {
     [FAILING_fsync] = CALLS,
     [FAILING_fdatasync] = CALLS,
     [FAILING_syncfs] = CALLS,
-    [FAILING_sync_file_range] = CALLS,
+    [FAILING_sync_file_range] = CALLS | WRITES,
     [FAILING_userfaultfd] = TRACKING,
     [FAILING_sigaction] = ELSEWHERE, /* once in a process: test_guard.c */
-    [FAILING_getrlimit] = OPENINGS | CALLS,
+    [FAILING_getrlimit] = OPENINGS | CALLS | WRITES,
+    [FAILING_getrusage] = WRITES,
+    [FAILING_start_thread] = ELSEWHERE, /* that runs beside the case: test_append_threads.c */
+    [FAILING_join_thread] = ELSEWHERE,  /* which never fails; that it is made: the same */
     [FAILING_allocate] = OPENINGS,
 };
 

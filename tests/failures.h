@@ -42,10 +42,11 @@ struct failing_case {
 
 /* A part is what the cases of one program are about. */
 enum failing_part {
-    OPENINGS = 1,  /* test_open_failures.c */
-    CALLS = 2,     /* test_view_failures.c */
-    TRACKING = 4,  /* test_dirty_failures.c */
-    ELSEWHERE = 8, /* what takes more than a case: see the list in failures.c */
+    OPENINGS = 1,   /* test_open_failures.c */
+    CALLS = 2,      /* test_view_failures.c */
+    TRACKING = 4,   /* test_dirty_failures.c */
+    WRITES = 8,     /* test_write_failures.c */
+    ELSEWHERE = 16, /* what takes more than a case: see the list in failures.c */
 };
 
 /* run_failing_cases is the main of a test: each case is a test of its own. The

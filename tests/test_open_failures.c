@@ -316,6 +316,8 @@ static void check_nothing(int64_t result)
 #define LAST_LOOK {true, FAILING_fstat, -1, 0, 0, false}
 /* What stands behind the end is cleared, also without a look at it. */
 #define TAIL MAY_FAIL(process_vm_readv)
+/* Whoever does not know the file system writes by stores. */
+#define STORES MAY_FAIL(fstatfs)
 /* Hints at open may fail, and so may the close of what was only looked at. */
 #define HINTS MAY_FAIL(madvise)
 #define LOOKS MAY_FAIL(close)
@@ -323,7 +325,7 @@ static void check_nothing(int64_t result)
 
 static const struct failing_case cases[] = {
     {"open to read", prepare_file, open_to_read, check_file_unchanged, clean, {NAME, LOOKS}},
-    {"open to write", prepare_file, open_to_write, check_file_unchanged, clean, {HINTS}},
+    {"open to write", prepare_file, open_to_write, check_file_unchanged, clean, {HINTS, STORES}},
     {"open private", prepare_file, open_private, check_file_unchanged, clean, {HINTS, NAME, LOOKS}},
     {"create exclusively", prepare_nothing, create_exclusive, check_created, clean,
      {NAME, FOLDER, ONLY_LONGER, LAST_LOOK}},

@@ -328,7 +328,7 @@ static void test_stat(void **state)
     SAME(info.size, sizeof info);
     SAME(info.page_size, PAGE);
     SAME(info.flags, MV_OPEN_WRITE | MV_OPEN_RANDOM);
-    SAME(info.state, MV_STATE_DESCRIPTOR);
+    SAME(info.state, MV_STATE_DESCRIPTOR | MV_STATE_THROUGH);
     SAME(info.offset, 100);
     SAME(info.length, 3 * PAGE - 100);
     CHECK(info.reserved >= 10 * PAGE && info.reserved <= 11 * PAGE);

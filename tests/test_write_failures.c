@@ -196,5 +196,5 @@ static const struct failing_case cases[] = {
 
 int main(void)
 {
-    return run_failing_cases(cases, sizeof cases / sizeof cases[0]);
+    return run_failing_cases(cases, sizeof cases / sizeof cases[0], WRITES);
 }
