@@ -46,7 +46,7 @@ func (v *View) SyncRange(off, n int64, level Level) error {
 	if err := v.checkRange(op, off, n); err != nil {
 		return err
 	}
-	if level < SyncStart || level > SyncFull {
+	if bare := level &^ SyncForce; bare < SyncStart || bare > SyncFull {
 		return invalid(op, v.name, "level %d is none of SyncStart, SyncData and SyncFull", level)
 	}
 	f := coreSync(v.c, off, n, level)

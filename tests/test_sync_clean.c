@@ -399,10 +399,12 @@ static void test_beside_a_sync(void **state)
 }
 
 static bool synced_well = true;
+static _Atomic(mv_view *) synced_view;
 
 static void sync_all(void *argument)
 {
-    if (mv_sync(argument, 0, MV_TO_END, MV_SYNC_FULL, NULL) != 0)
+    _Atomic(mv_view *) *view = argument;
+    if (mv_sync(atomic_load(view), 0, MV_TO_END, MV_SYNC_FULL, NULL) != 0)
         synced_well = false;
 }
 
@@ -414,8 +416,9 @@ static void test_in_the_midst(void **state)
     for (size_t i = 0; i < 2; i++)
         for (int marked = 0; marked < 2; marked++) {
             struct trap trap;
-            trap_make(&trap, sync_all, NULL); /* first: it may skip the test */
-            mv_view *view = trap.argument = open_clean(flags[i]);
+            trap_make(&trap, sync_all, &synced_view); /* first: it may skip the test */
+            mv_view *view = open_clean(flags[i]);
+            atomic_store(&synced_view, view);
             if (marked)
                 by_write(view);
             SAME(WORKS(mv_write(view, trap.bytes, 3 * PAGE, 0, ERR)), 3 * PAGE);
