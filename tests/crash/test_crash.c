@@ -9,12 +9,16 @@
 #include <time.h>
 
 static unsigned seed = 1;
-static size_t most_partial = 120; /* images with a part of what was not flushed */
+static size_t most_partial = 80; /* images with a part of what was not flushed */
+
+/* On a machine with much else to do, a place has so many seconds for every cut,
+ * and then passes most of the rest over. The last ones have the lies. */
+enum { LONGEST = 40, PASSED_OVER = 10, LAST = 4 };
 
 static struct {
     int images, partial;
     int broken; /* files whose promises do not hold, over all images */
-    size_t epochs;
+    size_t cuts, epochs;
 } count;
 
 /* One image: mounted as after a crash, with all that the file system does to
@@ -49,13 +53,24 @@ static void check_cut(const char *fs, size_t epoch, enum survivors survivors)
                epoch, word_for(survivors), log_epoch_writes(epoch), count.broken - before);
 }
 
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 /* An epoch is cut at once behind its flush, without what was written after it,
  * and once more with a part of that, if there are not too many. */
 static void check_epochs(const char *fs)
 {
     size_t n = log_epochs(), step = (n + most_partial - 1) / most_partial;
+    double end = now() + LONGEST;
     for (size_t epoch = 0; epoch < n; epoch++) {
         history_advance(log_epoch_end(epoch));
+        if (now() > end && epoch % PASSED_OVER != 0 && epoch + LAST < n)
+            continue;
+        count.cuts++;
         check_cut(fs, epoch, NONE);
         if (epoch % step != 0 || log_epoch_writes(epoch) == 0)
             continue;
@@ -68,17 +83,11 @@ static void check_epochs(const char *fs)
 static void print_counts(const char *place, double seconds)
 {
     struct history_totals t = history_totals();
-    printf("%s: %d violations of %d promises about %d files, in %d images of %zu cuts (%d with a part "
+    printf("%s: %d violations of %d promises about %d files, in %d images of cuts at %zu of %zu "
+           "flushes (%d with a part "
            "of what was not flushed); %llu promised bytes compared, %d of %d lies found out; %.1f s\n",
-           place, count.broken, t.promises - t.lies, t.files - t.lies, count.images, count.epochs,
-           count.partial, (unsigned long long)t.checked, t.lies_found, t.lies, seconds);
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+           place, count.broken, t.promises - t.lies, t.files - t.lies, count.images, count.cuts,
+           count.epochs, count.partial, (unsigned long long)t.checked, t.lies_found, t.lies, seconds);
 }
 
 static void run_crash(const char *place, const char *fs, bool journal)
