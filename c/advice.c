@@ -58,6 +58,47 @@ int mv_advise(mv_view *view, uint64_t off, uint64_t len, uint32_t what, mv_error
     return done < 0 ? fail_span(err, done, span, "madvise") : 0;
 }
 
+/* Pages that are asked for together. */
+struct stretch {
+    unsigned char *start, *end;
+};
+
+static int fetch(const mv_view *view, struct stretch s, mv_error *err)
+{
+    size_t n = (size_t)(s.end - s.start);
+    long done = n ? mv__sys.madvise(s.start, n, MADV_WILLNEED) : 0;
+    if (done == 0 || done == -EBADF) /* memory, and no swap that it could be read from */
+        return 0;
+    uint64_t offset = s.start > view->data ? (uint64_t)(s.start - view->data) : 0;
+    return fail_span(err, done, (struct mv__span){offset, n}, "madvise");
+}
+
+int mv_prefetch(mv_view *view, const mv_range *ranges, uint64_t n, mv_error *err)
+{
+    struct mv__span span;
+    int r = mv__view_enter(view, err);
+    if (r == 0 && n > 0 && !ranges)
+        r = mv__fail(err, -EINVAL, "ranges", "ranges is NULL");
+    for (uint64_t i = 0; r == 0 && i < n; i++)
+        r = mv__view_span(view, ranges[i].offset, ranges[i].length, &span, err);
+    struct stretch have = {NULL, NULL};
+    for (uint64_t i = 0; r == 0 && i < n; i++) {
+        /* Once more, since the view may have been made smaller. */
+        r = mv__view_span(view, ranges[i].offset, ranges[i].length, &span, err);
+        if (r != 0 || span.length == 0)
+            continue;
+        size_t bytes;
+        unsigned char *start = mv__view_pages(view, span, &bytes);
+        if (start < have.start || start > have.end || !have.start) {
+            r = fetch(view, have, err);
+            have = (struct stretch){start, start};
+        }
+        if (start + bytes > have.end)
+            have.end = start + bytes;
+    }
+    return r == 0 ? fetch(view, have, err) : r;
+}
+
 int mv_pin(mv_view *view, uint64_t off, uint64_t len, mv_error *err)
 {
     struct mv__span span;

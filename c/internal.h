@@ -94,6 +94,7 @@ struct mv__source {
     _Atomic int closing;    /* what close said of fd */
     const void *mapping;    /* of the file, by which the kernel knows its path */
     char *path;             /* absolute path at open, or NULL */
+    const char *asked;      /* the caller's path while mv_open runs, or NULL */
     uint64_t device, inode;
     int given;               /* the caller's descriptor, never closed here; or -1 */
     bool writable;           /* a shared write view: needs fd */

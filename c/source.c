@@ -111,6 +111,7 @@ int mv__source_path(struct mv__source *out, const char *path, const mv_options *
                     mv_error *err)
 {
     *out = empty_source(is_shared_write(o));
+    out->asked = path;
     int flags = ALWAYS | (out->writable ? O_RDWR : O_RDONLY);
     if (o->flags & MV_OPEN_NOFOLLOW)
         flags |= O_NOFOLLOW;
@@ -254,16 +255,28 @@ int mv__source_length(const struct mv__source *source, int fd, uint64_t *out, mv
     return r < 0 ? mv__fail_call(err, (int)r, "ioctl") : 0;
 }
 
+/* Is the file at path, and no symlink to it? */
+static bool is_at(const struct mv__source *source, const char *path)
+{
+    struct stat st;
+    return mv__sys.lstat(path, &st) == 0 && same_file(source, &st);
+}
+
 /* Stores the absolute path at which fd's file is found now; path is empty
- * when there is none (unlinked, a memfd, another root, no /proc). */
+ * when there is none (unlinked, a memfd, another root, no /proc). To ask the
+ * kernel for it takes as long as to open the file: where the caller's path will
+ * do, it is not asked. */
 static void find_path(const struct mv__source *source, int fd, char path[PATH_MAX])
 {
+    if (source->asked && source->asked[0] == '/' && is_at(source, source->asked)) {
+        (void)snprintf(path, PATH_MAX, "%s", source->asked); /* it was opened: it fits */
+        return;
+    }
     char name[PROC_NAME];
     (void)snprintf(name, sizeof name, "/proc/thread-self/fd/%d", fd);
     long n = mv__sys.readlink(name, path, PATH_MAX - 1);
     path[n > 0 ? n : 0] = 0;
-    struct stat st;
-    if (path[0] && (mv__sys.lstat(path, &st) < 0 || !same_file(source, &st)))
+    if (path[0] && !is_at(source, path))
         path[0] = 0;
 }
 
@@ -310,7 +323,8 @@ static int keep_descriptor(struct mv__source *source, int fd, mv_error *err)
 
 int mv__source_settle(struct mv__source *source, int fd, mv_error *err)
 {
-    char path[PATH_MAX] = "";
+    char path[PATH_MAX];
+    path[0] = 0;
     if (source->created || !source->writable)
         find_path(source, fd, path);
     if (source->created)
@@ -325,6 +339,7 @@ int mv__source_settle(struct mv__source *source, int fd, mv_error *err)
     }
     if (r == 0)
         source->given = -1;
+    source->asked = NULL;
     return r;
 }
 

@@ -173,6 +173,11 @@ uint64_t mv_size(const mv_view *view)
     return word == MV__DETACHED ? 0 : word & ~MV__CLEAN;
 }
 
+uint64_t mv_reserved(const mv_view *view)
+{
+    return view ? view->geometry.limit : 0;
+}
+
 static uint64_t file_length_now(const mv_view *view)
 {
     struct mv__source *source = (struct mv__source *)&view->source; /* its counter is atomic */
@@ -209,7 +214,7 @@ int mv_stat(const mv_view *view, mv_info *info, mv_error *err)
                 (view->through ? MV_STATE_THROUGH : 0);
     now.offset = view->geometry.offset;
     now.length = mv_size(view);
-    now.reserved = view->geometry.limit;
+    now.reserved = mv_reserved(view);
     now.file_size = file_length_now(view);
     now.device = source->device;
     now.inode = source->inode;

@@ -67,9 +67,9 @@
  *              What is written last and alone, say a length after its
  *              record, should be an mv_store, or an atomic store through
  *              mv_data: a copy is not atomic.
- *   Fork       In a child only mv_data, mv_size, mv_read, mv_write, mv_load,
- *              mv_store, mv_try and mv_close work on a view that the parent
- *              opened; the rest return -ECHILD. A view that the child opens is
+ *   Fork       In a child only mv_data, mv_size, mv_reserved, mv_read, mv_write,
+ *              mv_load, mv_store, mv_try and mv_close work on a view that the
+ *              parent opened; the rest return -ECHILD. A view that the child opens is
  *              like any other.
  *   Signals    A thread that makes guarded accesses (mv_read, mv_write,
  *              mv_load, mv_store, mv_try) must not block SIGBUS or SIGSEGV: at
@@ -329,6 +329,10 @@ MV_API void *mv_data(const mv_view *view);
 /* mv_size returns the size of the view in bytes: 0 when it is detached or
  * NULL. What the size covers can be accessed by the thread that has read it. */
 MV_API uint64_t mv_size(const mv_view *view);
+
+/* mv_reserved returns the largest size in bytes that the view can ever have:
+ * the same number until mv_close, 0 for a NULL view. */
+MV_API uint64_t mv_reserved(const mv_view *view);
 
 /*
  * mv_read copies n bytes from the view, starting at off, into buf. It returns
@@ -714,6 +718,14 @@ MV_API int mv_appender_close(mv_appender *appender, mv_error *err);
 MV_API int mv_advise(mv_view *view, uint64_t off, uint64_t len, uint32_t what, mv_error *err);
 
 /*
+ * mv_prefetch begins to read n ranges and waits for none: mv_advise with
+ * MV_ADVICE_WILLNEED for each, but ranges that follow each other in the array
+ * and whose pages touch are asked for as one, so that sorted ones cost least.
+ * All are checked before the first is begun. ranges may be NULL if n is 0.
+ */
+MV_API int mv_prefetch(mv_view *view, const mv_range *ranges, uint64_t n, mv_error *err);
+
+/*
  * mv_prefault brings the range into memory and its pages into the page table,
  * so that a first access does not stop at a fault. what is MV_READ, or
  * MV_WRITE (with or without MV_READ), which also gives holes their blocks and
@@ -774,7 +786,7 @@ typedef struct mv_info {
     uint64_t state;          /* MV_STATE_ bits */
     uint64_t offset;         /* where in the file the view begins */
     uint64_t length;         /* mv_size */
-    uint64_t reserved;       /* the largest size that the view can have */
+    uint64_t reserved;       /* mv_reserved */
     uint64_t file_size;      /* the file's length now; UINT64_MAX when it cannot be found out */
     uint64_t device, inode;  /* which file it is; 0 for private memory */
     int64_t failure;         /* the failed sync's negative errno, or 0 */

@@ -88,6 +88,93 @@ static void test_hints_at_open(void **state)
     close_view(view);
 }
 
+/* ---- mv_prefetch ---- */
+
+static bool is_resident(const unsigned char *page)
+{
+    unsigned char vector[1];
+    CHECK(mincore((void *)(uintptr_t)page, 1, vector) == 0);
+    return vector[0] & 1;
+}
+
+static void test_prefetch(void **state)
+{
+    (void)state;
+    const char *path = make_file(scratch("file"), 64 * PAGE);
+    int fd = open_file(path, O_RDWR);
+    CHECK(fsync(fd) == 0);
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    close(fd);
+    mv_view *view = open_view(path, MV_OPEN_RANDOM); /* reads nothing that is not asked for */
+    const unsigned char *data = mv_data(view);
+    static const size_t wanted[] = {3, 40, 41, 20};
+    mv_range ranges[] = {{3 * PAGE + 5, 10}, {40 * PAGE, PAGE + 1}, {20 * PAGE - 1, 2}, {0, 0}};
+    if (is_resident(data + 50 * PAGE))
+        skip_test("pages cannot be taken out of this file system's cache");
+    WORKS(mv_prefetch(view, ranges, 4, ERR));
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+        for (int wait = 0; !is_resident(data + wanted[i] * PAGE); wait++) {
+            CHECK(wait < 1000); /* ten seconds */
+            usleep(10000);
+        }
+    CHECK(!is_resident(data + 50 * PAGE));
+    CHECK(has_pattern(data, 64 * PAGE, 0));
+    close_view(view);
+}
+
+/* Which touch is asked for as one. */
+static void test_prefetch_merges(void **state)
+{
+    (void)state;
+    const struct {
+        unsigned calls;
+        uint64_t n;
+        mv_range ranges[4];
+    } cases[] = {
+        {0, 0, {{0, 0}}},
+        {0, 2, {{5, 0}, {64 * PAGE, MV_TO_END}}},
+        {1, 2, {{0, 1}, {PAGE, 1}}},                /* neighbours */
+        {1, 3, {{10, 5}, {20, 5}, {PAGE - 1, 2}}},  /* one page, and into the next */
+        {1, 3, {{0, 9 * PAGE}, {PAGE, 1}, {0, 1}}}, /* within */
+        {2, 2, {{0, 1}, {2 * PAGE, 1}}},            /* a page between */
+        {2, 2, {{PAGE, 1}, {0, 1}}},                /* backwards */
+        {2, 4, {{0, 1}, {7, 0}, {PAGE, 1}, {9 * PAGE, MV_TO_END}}},
+    };
+    mv_view *view = open_view(make_file(scratch("file"), 64 * PAGE), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        failing_reset();
+        WORKS(mv_prefetch(view, cases[i].n ? cases[i].ranges : NULL, cases[i].n, ERR));
+        SAME(failing_count(FAILING_madvise), cases[i].calls);
+    }
+    close_view(view);
+    view = open_memory(10 * PAGE, 0);
+    WORKS(mv_prefetch(view, cases[2].ranges, 2, ERR));
+    close_view(view);
+}
+
+static void test_prefetch_refused(void **state)
+{
+    (void)state;
+    mv_view *view = open_view(make_file(scratch("file"), 8 * PAGE), 0);
+    mv_range ranges[] = {{0, PAGE}, {3 * PAGE, 1}, {8 * PAGE, 1}};
+    failing_reset();
+    REFUSED(-EINVAL, mv_prefetch(view, ranges, 3, ERR)); /* none is begun */
+    FAILED_OP("range");
+    AT(8 * PAGE, 1, 0);
+    SAME(failing_count(FAILING_madvise), 0);
+    REFUSED(-EINVAL, mv_prefetch(view, NULL, 1, ERR));
+    FAILED_OP("ranges");
+    REFUSED(-EINVAL, mv_prefetch(NULL, ranges, 1, ERR));
+    failing_arm(FAILING_madvise, 2, -EIO, false);
+    REFUSED(-EIO, mv_prefetch(view, ranges, 2, ERR));
+    AT(3 * PAGE, PAGE, 0);
+    FAILED_OP("madvise");
+    failing_reset();
+    WORKS(mv_detach(view, ERR));
+    REFUSED(-EBADF, mv_prefetch(view, ranges, 1, ERR));
+    close_view(view);
+}
+
 /* ---- mv_pin ---- */
 
 static void need_mlock(void)
@@ -411,6 +498,9 @@ int main(void)
         TEST(test_advise),
         TEST(test_advice_keeps_stores),
         TEST(test_hints_at_open),
+        TEST(test_prefetch),
+        TEST(test_prefetch_merges),
+        TEST(test_prefetch_refused),
         TEST(test_pin),
         TEST(test_pin_over_the_limit),
         TEST(test_pin_behind_a_cut),

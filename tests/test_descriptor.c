@@ -216,8 +216,12 @@ static void use_without_proc(void *argument)
     int fd = open_file(scratch("file"), O_RDWR);
     if (chroot(scratch(".")) < 0 || chdir("/") < 0)
         skip_test("only root can change its root");
-    mv_view *view = open_view("/file", 0); /* has no way to find the path: keeps it open */
+    mv_view *view = open_view("file", 0); /* has no way to find the whole path: keeps it open */
     SAME(info_of(view).state, MV_STATE_DESCRIPTOR);
+    WORKS(mv_refresh(view, ERR));
+    close_view(view);
+    view = open_view("/file", 0);
+    SAME(info_of(view).state, 0);
     WORKS(mv_refresh(view, ERR));
     close_view(view);
     view = open_view("/new", MV_OPEN_WRITE | MV_OPEN_CREATE);
@@ -234,6 +238,29 @@ static void test_without_proc(void **state)
     (void)state;
     make_file(scratch("file"), 10);
     in_child(use_without_proc, NULL);
+}
+
+/* A view that has only its path to find the file by, which led through a
+ * symlink that leads to another file now. */
+static void test_symlink_is_moved(void **state)
+{
+    (void)state;
+    for (int last = 0; last < 2; last++) { /* the path's last part is the symlink, or one before */
+        const char *file = last ? "file" : "folder/file", *link = last ? "link" : "here";
+        char path[PATH_MAX];
+        CHECK(mkdir(scratch("folder"), 0700) == 0 || errno == EEXIST);
+        make_file(scratch(file), 10000);
+        make_file(scratch("other"), 5);
+        CHECK(symlink(last ? "file" : "folder", scratch(link)) == 0);
+        (void)snprintf(path, sizeof path, "%s%s", scratch(link), last ? "" : "/file");
+        mv_view *view = open_view(path, 0);
+        SAME(info_of(view).state, 0); /* no descriptor */
+        CHECK(unlink(scratch(link)) == 0 && symlink(last ? "other" : ".", scratch(link)) == 0);
+        make_file(scratch("file"), last ? 10000 : 5);
+        SAME(info_of(view).file_size, 10000);
+        WORKS(mv_refresh(view, ERR));
+        close_view(view);
+    }
 }
 
 /* ---- what the view keeps ---- */
@@ -464,6 +491,7 @@ int main(void)
         TEST(test_tmpfile),
         TEST(test_identity_is_checked),
         TEST(test_without_proc),
+        TEST(test_symlink_is_moved),
         TEST(test_caller_may_close),
         TEST(test_which_views_keep_one),
         TEST(test_file_without_a_name),

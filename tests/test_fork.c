@@ -17,6 +17,7 @@ static void refuse_all(mv_view *view)
     REFUSED(-ECHILD, mv_resize(view, 1, ERR));
     REFUSED(-ECHILD, mv_refresh(view, ERR));
     REFUSED(-ECHILD, mv_advise(view, 0, 1, 0, ERR));
+    REFUSED(-ECHILD, mv_prefetch(view, NULL, 0, ERR));
     REFUSED(-ECHILD, mv_prefault(view, 0, 1, MV_READ, ERR));
     REFUSED(-ECHILD, mv_discard(view, 0, 1, ERR));
     REFUSED(-ECHILD, mv_dirty(view, 0, 1, NULL, 0, 0, ERR));

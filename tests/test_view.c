@@ -11,6 +11,7 @@ static void test_no_view(void **state)
     mv_info info = MV_INFO_INIT;
     CHECK(mv_data(NULL) == NULL);
     SAME(mv_size(NULL), 0);
+    SAME(mv_reserved(NULL), 0);
     SAME(mv_close(NULL, NULL), 0);
     WORKS(mv_close(NULL, ERR));
     REFUSED(-EINVAL, mv_detach(NULL, ERR));
@@ -363,6 +364,7 @@ static void test_stat_of_memory(void **state)
     SAME(info.flags, MV_OPEN_WRITE | MV_OPEN_PRIVATE);
     SAME(info.length, 100);
     SAME(info.reserved, 100);
+    SAME(mv_reserved(view), 100);
     SAME(info.state, 0);
     SAME(info.device, 0);
     SAME(info.inode, 0);
