@@ -251,7 +251,7 @@ do-test-valgrind: programs-testing
 ## test-cpu: the copies of other processors, by an emulator; not part of test
 do-test-cpu:
 	@tests/cpu.sh
-## test-minute: a minute of cutting a file under readers and writers; not part of test
+## test-minute: a minute of cutting a file under readers and writers, a million opens; not part of test
 do-test-minute: programs-testing
 	@tests/minute.sh
 ## test-fuzz: a minute (FUZZ_SECONDS) of operations at random in Go, against a model; not part of test

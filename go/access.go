@@ -19,8 +19,8 @@ func (v *View) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 || off >= size || len(p) == 0 || int64(len(p)) > size-off {
 		return v.readPart(p, off, size)
 	}
-	if !v.copy(&p[0], v.pointer(off), len(p)) {
-		return v.readSlowly(p, off)
+	if !v.copy(&p[0], v.pointer(off), len(p), v.heat.Load(), off) {
+		return v.readOther(p, off)
 	}
 	if v.size.Load() < size { // what lies behind the new end was not the file's
 		return v.ReadAt(p, off)
@@ -33,9 +33,9 @@ func (v *View) ReadAt(p []byte, off int64) (int, error) {
 func (v *View) readPart(p []byte, off, size int64) (int, error) {
 	switch {
 	case size < 0:
-		return 0, &v.errs.readClosed
+		return 0, &v.errs().readClosed
 	case off < 0:
-		return 0, &v.errs.readNegative
+		return 0, &v.errs().readNegative
 	case len(p) == 0:
 		return 0, nil
 	case v.unsettled(size):
@@ -54,7 +54,7 @@ func (v *View) readPart(p []byte, off, size int64) (int, error) {
 // kernel, which does not fault, counts exactly and finds the cause.
 func (v *View) readSlowly(p []byte, off int64) (int, error) {
 	if v.size.Load() < 0 {
-		return 0, &v.errs.readClosed
+		return 0, &v.errs().readClosed
 	}
 	n, f := coreRead(v.c, p, off)
 	runtime.KeepAlive(v)
@@ -82,9 +82,9 @@ func (v *View) WriteAt(p []byte, off int64) (int, error) {
 		if v.unsettled(size) {
 			return v.writeSlowly(p, off, nil)
 		}
-		p, err = p[:size-off], &v.errs.writeShort
+		p, err = p[:size-off], &v.errs().writeShort
 	}
-	if v.scatters || !v.copy(v.pointer(off), &p[0], len(p)) {
+	if v.scatters || !v.copy(v.pointer(off), &p[0], len(p), v.heat.Load(), off) && !v.writeOther(p, off) {
 		return v.writeSlowly(p, off, err)
 	}
 	if v.size.Load() < size {
@@ -97,17 +97,17 @@ func (v *View) WriteAt(p []byte, off int64) (int, error) {
 func (v *View) writeNothing(p []byte, off, size int64) (int, error) {
 	switch {
 	case size < 0:
-		return 0, &v.errs.writeClosed
+		return 0, &v.errs().writeClosed
 	case off < 0:
-		return 0, &v.errs.writeNegative
+		return 0, &v.errs().writeNegative
 	case !v.writable:
-		return 0, &v.errs.writeReadOnly
+		return 0, &v.errs().writeReadOnly
 	case len(p) == 0:
 		return 0, nil
 	case v.unsettled(size):
 		return v.writeSlowly(p, off, nil)
 	}
-	return 0, &v.errs.writeShort
+	return 0, &v.errs().writeShort
 }
 
 // unsettled tells whether size may be taken back, since a Resize to it is
@@ -120,7 +120,7 @@ func (v *View) unsettled(size int64) bool {
 // the way through the file.
 func (v *View) writeSlowly(p []byte, off int64, err error) (int, error) {
 	if v.size.Load() < 0 {
-		return 0, &v.errs.writeClosed
+		return 0, &v.errs().writeClosed
 	}
 	n, f := coreWrite(v.c, p, off)
 	runtime.KeepAlive(v)
@@ -128,7 +128,7 @@ func (v *View) writeSlowly(p []byte, off int64, err error) (int, error) {
 	case f != nil:
 		return n, v.accessError("write", f)
 	case n < len(p):
-		return n, &v.errs.writeShort
+		return n, &v.errs().writeShort
 	}
 	return n, err
 }
@@ -139,11 +139,11 @@ func (v *View) writeSlowly(p []byte, off int64, err error) (int, error) {
 func (v *View) At(i int) byte {
 	var x [1]byte
 	b := v.at(0, v.Size())
-	if v.copy(&x[0], &b[i], 1) && int64(i) < v.size.Load() {
+	if v.copy(&x[0], &b[i], 1, v.heat.Load(), int64(i)) && int64(i) < v.size.Load() {
 		runtime.KeepAlive(v)
 		return x[0]
 	}
-	n, err := v.readSlowly(x[:], int64(i))
+	n, err := v.readOther(x[:], int64(i))
 	switch {
 	case n == 1:
 		return x[0]
@@ -158,10 +158,23 @@ func (v *View) At(i int) byte {
 }
 
 // copy is the builtin for n bytes, but returns false when a fault in the view
-// stops it. It takes what fits in registers, and its deferred function as few
-// variables as it can do with: to note more of them would take as long as to
-// copy 64 bytes.
-func (v *View) copy(dst, src *byte, n int) (done bool) {
+// stops it, and at once when h, unless it is nil, does not know the bytes at off
+// to be in memory. It takes what fits in registers, and its deferred function as
+// few variables as it can do with: to note more of them would take as long as to
+// copy 64 bytes. So would another call, hence the look into h is in here.
+func (v *View) copy(dst, src *byte, n int, h *heat, off int64) (done bool) {
+	if h != nil {
+		at := uint64(off) + h.lead
+		first, last := at>>pieceShift, (at+uint64(n)-1)>>pieceShift
+		i := first >> chunkShift
+		if first>>6 != last>>6 || i >= uint64(len(h.chunks)) {
+			return false
+		}
+		chunk := h.chunks[i].Load()
+		if chunk == nil || ^word(chunk, first>>6).Load()>>(first&63)&(2<<((last-first)&63)-1) != 0 {
+			return false
+		}
+	}
 	panicOnFault := debug.SetPanicOnFault(true)
 	defer func() {
 		if !done { // to recover each time would double the cost

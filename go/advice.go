@@ -47,6 +47,31 @@ func (v *View) Advise(off, n int64, a Advice) error {
 		return invalid(op, v.name, "%d is no Advice", a)
 	}
 	f := coreAdvise(v.c, off, n, a)
+	if a == AdviceCold || a == AdvicePageOut {
+		v.gone(off, n)
+	}
+	runtime.KeepAlive(v)
+	return pathError(op, v.name, f)
+}
+
+// A Range is Length bytes of a view from Offset, or up to its end if Length is
+// [ToEnd].
+type Range struct{ Offset, Length int64 }
+
+// Prefetch begins to read the ranges, all of them in one call of the C core, and
+// waits for nothing. Ranges that follow each other and touch become one request
+// to the kernel: sorted ones cost least. If one of them is bad, none is begun.
+func (v *View) Prefetch(ranges ...Range) error {
+	const op = "prefetch"
+	if v.size.Load() < 0 {
+		return v.closed(op)
+	}
+	for _, r := range ranges {
+		if err := v.checkRange(op, r.Offset, r.Length); err != nil {
+			return err
+		}
+	}
+	f := corePrefetch(v.c, ranges)
 	runtime.KeepAlive(v)
 	return pathError(op, v.name, f)
 }
@@ -64,6 +89,9 @@ func (v *View) Prefault(off, n int64, how Access) error {
 		return err
 	}
 	f := corePrefault(v.c, off, n, how)
+	if f == nil {
+		v.seen(off, n)
+	}
 	runtime.KeepAlive(v)
 	return v.accessError(op, f)
 }
@@ -78,6 +106,9 @@ func (v *View) Probe(off, n int64, how Access) error {
 		return err
 	}
 	f := coreProbe(v.c, off, n, how)
+	if f == nil {
+		v.seen(off, n)
+	}
 	runtime.KeepAlive(v)
 	return v.accessError(op, f)
 }

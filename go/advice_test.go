@@ -5,8 +5,13 @@ package mapview_test
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"os"
+	"runtime"
+	"syscall"
 	"testing"
+	"time"
+	"unsafe"
 
 	mapview "example.com/mapview/go"
 )
@@ -25,6 +30,80 @@ func TestAdvise(t *testing.T) {
 			t.Errorf("advice %d has changed the view", a)
 		}
 	}
+}
+
+// Prefetch reads what is asked for and nothing else.
+func TestPrefetch(t *testing.T) {
+	content := pattern(64 * page)
+	name := newFile(t, content)
+	forget(t, name)
+	v := open(t, name, os.O_RDONLY, &mapview.Options{Advice: mapview.AdviceRandom})
+	at := func(i int) int64 { return int64(i * page) }
+	if isResident(t, v, at(50)) {
+		t.Skip("pages cannot be taken out of this file system's cache")
+	}
+	calls := runtime.NumCgoCall()
+	if err := v.Prefetch(mapview.Range{Offset: at(3), Length: 1}, mapview.Range{Offset: at(20) - 1, Length: 2},
+		mapview.Range{Offset: at(63), Length: mapview.ToEnd}); err != nil {
+		t.Fatal(err)
+	}
+	if n := runtime.NumCgoCall() - calls; n != 1 {
+		t.Errorf("%d calls of C", n)
+	}
+	for _, i := range []int{3, 19, 20, 63} {
+		for wait := 0; !isResident(t, v, at(i)); wait++ {
+			if wait == 1000 {
+				t.Fatalf("page %d is not in memory after ten seconds", i)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	if isResident(t, v, at(50)) {
+		t.Error("page 50 was not asked for")
+	}
+	if !bytes.Equal(v.Bytes(), content) {
+		t.Error("other bytes")
+	}
+}
+
+func TestPrefetchRefused(t *testing.T) {
+	v := open(t, newFile(t, pattern(2*page)), os.O_RDONLY, nil)
+	for _, r := range []mapview.Range{{-1, 1}, {0, -2}, {int64(2 * page), 1}, {1, int64(2 * page)}} {
+		wantError(t, v.Prefetch(mapview.Range{Offset: 0, Length: 1}, r), fs.ErrInvalid)
+	}
+	for _, err := range []error{v.Prefetch(), v.Prefetch(mapview.Range{Offset: int64(2 * page), Length: mapview.ToEnd})} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	v.Close()
+	wantError(t, v.Prefetch(), os.ErrClosed)
+}
+
+// forget takes a file out of memory, as far as its file system can.
+func forget(t testing.TB, name string) {
+	t.Helper()
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	const dontNeed = 4 // POSIX_FADV_DONTNEED
+	syscall.Syscall6(syscall.SYS_FADVISE64, f.Fd(), 0, 0, dontNeed, 0, 0)
+}
+
+// isResident tells whether the page of a byte is in memory.
+func isResident(t testing.TB, v *mapview.View, off int64) bool {
+	t.Helper()
+	var vector byte
+	_, _, errno := syscall.Syscall(syscall.SYS_MINCORE, addressOf(v.Bytes())+uintptr(off), 1, uintptr(unsafe.Pointer(&vector)))
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	return vector&1 != 0
 }
 
 // Prefault gives a hole its blocks, which can be seen.

@@ -20,10 +20,6 @@ package mapview
 #cgo nocallback mv_detach
 #cgo noescape mv_close
 #cgo nocallback mv_close
-#cgo noescape mv_stat
-#cgo nocallback mv_stat
-#cgo noescape mv_data
-#cgo nocallback mv_data
 #cgo noescape mv_size
 #cgo nocallback mv_size
 #cgo noescape mv_read
@@ -42,6 +38,8 @@ package mapview
 #cgo nocallback mv_advise
 #cgo noescape mv_prefault
 #cgo nocallback mv_prefault
+#cgo noescape mv_prefetch
+#cgo nocallback mv_prefetch
 #cgo noescape mv_discard
 #cgo nocallback mv_discard
 #cgo noescape mv_pin
@@ -52,7 +50,17 @@ package mapview
 #cgo nocallback mv_protect
 #cgo noescape mv_fd
 #cgo nocallback mv_fd
+#cgo noescape shape_of
+#cgo nocallback shape_of
 #include "mapview.h"
+
+// A call from Go takes longer than these three together.
+static void shape_of(const mv_view *view, void **base, uint64_t *size, uint64_t *reserved)
+{
+    *base = mv_data(view);
+    *size = mv_size(view);
+    *reserved = mv_reserved(view);
+}
 */
 import "C"
 
@@ -106,6 +114,11 @@ var (
 	_ [SyncFull - C.MV_SYNC_FULL]struct{}                 = [0]struct{}{}
 )
 
+var (
+	_ [unsafe.Sizeof(Range{}) - unsafe.Sizeof(C.mv_range{})]struct{}                   = [0]struct{}{}
+	_ [unsafe.Offsetof(Range{}.Length) - unsafe.Offsetof(C.mv_range{}.length)]struct{} = [0]struct{}{}
+)
+
 // newError is MV_ERROR_INIT.
 func newError() C.mv_error {
 	return C.mv_error{size: C.uint32_t(unsafe.Sizeof(C.mv_error{}))}
@@ -139,6 +152,8 @@ type plan struct {
 	flags                             uint64
 	mode                              uint32
 	offset, length, fileSize, reserve int64
+
+	heated bool // not for C: see heat.go
 }
 
 func (p *plan) options() C.mv_options {
@@ -189,31 +204,25 @@ func coreUnlinkMemory(name []byte) *failure {
 	return result(C.mv_unlink_memory((*C.char)(unsafe.Pointer(&name[0])), &e), &e)
 }
 
-// A shape is what a View needs to know of its mv_view.
+// A shape is what a View needs to know of its mv_view. mv_stat would open the
+// file again, to tell its length.
 type shape struct {
 	base     unsafe.Pointer
 	size     int64
-	offset   int64 // of the first byte, in the file
 	reserved int64 // the largest size it can have
-	page     int64
-	flags    uint64
-	through  bool // mv_write may go by pwrite
 }
 
-func coreShape(v handle) (shape, *failure) {
-	info, e := C.mv_info{size: C.uint32_t(unsafe.Sizeof(C.mv_info{}))}, newError()
-	if f := result(C.mv_stat(v, &info, &e), &e); f != nil {
-		return shape{}, f
-	}
-	return shape{
-		base:     C.mv_data(v),
-		size:     int64(info.length),
-		offset:   int64(info.offset),
-		reserved: int64(info.reserved),
-		page:     int64(info.page_size),
-		flags:    uint64(info.flags),
-		through:  uint64(info.state)&uint64(C.MV_STATE_THROUGH) != 0,
-	}, nil
+func coreShape(v handle) shape {
+	var base unsafe.Pointer
+	var size, reserved C.uint64_t
+	C.shape_of(v, &base, &size, &reserved)
+	return shape{base, int64(size), int64(reserved)}
+}
+
+// coreWritesThrough tells whether mv_write may go by pwrite.
+func coreWritesThrough(v handle) bool {
+	info := C.mv_info{size: C.uint32_t(unsafe.Sizeof(C.mv_info{}))}
+	return C.mv_stat(v, &info, nil) == 0 && uint64(info.state)&uint64(C.MV_STATE_THROUGH) != 0
 }
 
 func coreDetach(v handle) *failure {
@@ -270,6 +279,13 @@ func coreSync(v handle, off, n int64, level Level) *failure {
 func coreAdvise(v handle, off, n int64, advice Advice) *failure {
 	e := newError()
 	return result(C.mv_advise(v, C.uint64_t(off), C.uint64_t(n), C.uint32_t(advice), &e), &e)
+}
+
+// corePrefetch hands the ranges over as they are: a Range is an mv_range.
+func corePrefetch(v handle, ranges []Range) *failure {
+	e := newError()
+	at := (*C.mv_range)(unsafe.Pointer(unsafe.SliceData(ranges)))
+	return result(C.mv_prefetch(v, at, C.uint64_t(len(ranges)), &e), &e)
 }
 
 func corePrefault(v handle, off, n int64, how Access) *failure {

@@ -51,9 +51,9 @@ func (c *Cursor) ReadByte() (byte, error) {
 func (c *Cursor) UnreadByte() error {
 	switch {
 	case c.v.size.Load() < 0:
-		return &c.v.errs.readClosed
+		return &c.v.errs().readClosed
 	case c.off == 0:
-		return &c.v.errs.readBefore
+		return &c.v.errs().readBefore
 	}
 	c.off--
 	return nil
@@ -79,7 +79,7 @@ func (c *Cursor) WriteByte(b byte) error {
 // bare is err as the writers of packages io and bufio have it, whose callers
 // compare.
 func (c *Cursor) bare(err error) error {
-	if err == &c.v.errs.writeShort {
+	if err == &c.v.errs().writeShort {
 		return io.ErrShortWrite
 	}
 	return err
@@ -91,7 +91,7 @@ func (c *Cursor) bare(err error) error {
 func (c *Cursor) Seek(offset int64, whence int) (int64, error) {
 	size := c.v.size.Load()
 	if size < 0 {
-		return 0, &c.v.errs.seekClosed
+		return 0, &c.v.errs().seekClosed
 	}
 	var from int64
 	switch whence {
@@ -101,10 +101,10 @@ func (c *Cursor) Seek(offset int64, whence int) (int64, error) {
 	case io.SeekEnd:
 		from = size
 	default:
-		return 0, &c.v.errs.seekWhence
+		return 0, &c.v.errs().seekWhence
 	}
 	if offset < -from || offset > math.MaxInt64-from {
-		return 0, &c.v.errs.seekOutside
+		return 0, &c.v.errs().seekOutside
 	}
 	c.off = from + offset
 	return c.off, nil

@@ -32,7 +32,7 @@ import (
 func (v *View) Do(f func(b []byte) error) (err error) {
 	size := v.size.Load()
 	if size < 0 {
-		return &v.errs.accessClosed
+		return &v.errs().accessClosed
 	}
 	panicOnFault, done := debug.SetPanicOnFault(true), false
 	defer func() {
@@ -63,7 +63,7 @@ func (v *View) catchAccess(r any, panicOnFault bool) error {
 func (v *View) cause(r any) error {
 	size := v.size.Load()
 	if size < 0 {
-		return &v.errs.accessClosed
+		return &v.errs().accessClosed
 	}
 	if fault, ok := r.(*FaultError); ok { // of At, which has found out
 		return fault
@@ -80,7 +80,9 @@ func (v *View) cause(r any) error {
 	case f == nil:
 		return v.fault("access", off, syscall.EAGAIN)
 	case f.code == int(syscall.EBADF):
-		return &v.errs.accessClosed
+		return &v.errs().accessClosed
+	case f.code == int(syscall.EINVAL): // made smaller, which the C core knows first
+		return v.fault("access", off, ErrTruncated)
 	}
 	cause := faultCause(f.code)
 	if cause == nil { // the probe has failed, not the byte

@@ -55,7 +55,8 @@ forgotten, or until address space runs out. So a slice that was kept by mistake
 faults instead of reading or changing another file.
 
 A View that was forgotten without Close, and of which nobody has a slice, is
-closed by the garbage collector. [Live] counts those that are still open.
+closed by the garbage collector. [Live] counts those that are still open, and
+[Leaks] tells which of them were lent and forgotten, and where they were opened.
 
 # Durability
 
@@ -110,9 +111,23 @@ no allocation, also when they return io.EOF, os.ErrClosed or the error of a bad
 offset. Do costs the same once for all that f does.
 
 A load or store of a byte that is not in memory waits for the disk, and keeps
-the goroutine's processor from others, which a system call would not. Where
-that matters, call [View.Prefault] first, or [View.Advise] with
-[AdviceWillNeed] for many ranges at once.
+the goroutine's processor from others, which a system call does not. So ReadAt,
+WriteAt, At and a Cursor copy by themselves only what was lately in memory, by
+what the View remembers; the rest they have brought in by the kernel, in a call
+that takes about a microsecond where the bytes are in memory after all. Each
+page takes such a call at its first use through the View, and again when it was
+forgotten, which happens about eight seconds later. [View.Prefault] and
+[View.Probe] count as a use. What is remembered is a bit for each 4 KiB that was
+used, and one timer for the process, which runs only while there is something to
+forget. [Options].Resident does without all of it. So do memory without a file,
+devices, and views of up to 64 KiB, which one wait brings in.
+
+That is for what is read. A store into bytes that are in memory may still wait
+for the file system: when they are being written out, or are a hole.
+
+Loads and stores through Bytes, Slice, Ptr and inside of Do are the program's
+own, and keep the processor while they wait. Call [View.Prefault] first, or
+[View.Prefetch], which begins to read many ranges and waits for none.
 
 A file that is read once from beginning to end, and small files that are opened
 for one read, are served as well or better by package os.

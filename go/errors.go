@@ -83,13 +83,21 @@ var (
 	errWhence   = &sysError{syscall.EINVAL, "whence is none of io.SeekStart, io.SeekCurrent and io.SeekEnd"}
 )
 
-// fixedErrors are the errors of a View's accesses, made when it is opened so
-// that returning one allocates nothing. Nobody writes to them.
+// fixedErrors are the errors of a View's accesses, made when the first is needed,
+// so that returning one allocates nothing. Nobody writes to them.
 type fixedErrors struct {
 	readClosed, readNegative, readBefore                  fs.PathError
 	writeClosed, writeNegative, writeReadOnly, writeShort fs.PathError
 	seekClosed, seekOutside, seekWhence                   fs.PathError
 	accessClosed                                          fs.PathError
+}
+
+func (v *View) errs() *fixedErrors {
+	if e := v.fixed.Load(); e != nil {
+		return e
+	}
+	v.fixed.CompareAndSwap(nil, newFixedErrors(v.name))
+	return v.fixed.Load()
 }
 
 func newFixedErrors(name string) *fixedErrors {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log"
 	"os"
+	"runtime"
 	"syscall"
 
 	mapview "example.com/mapview/go"
@@ -217,13 +218,19 @@ func ExampleView_Prefault() {
 		log.Fatal(err)
 	}
 	defer v.Close()
-	for off := int64(0); off < v.Size(); off += 64 << 10 {
-		if err := v.Advise(off, 4096, mapview.AdviceWillNeed); err != nil {
-			log.Fatal(err)
-		}
+	// So that no more is read than is asked for.
+	if err := v.Advise(0, mapview.ToEnd, mapview.AdviceRandom); err != nil {
+		log.Fatal(err)
 	}
-	for off := int64(0); off < v.Size(); off += 64 << 10 {
-		if err := v.Prefault(off, 4096, mapview.AccessRead); err != nil {
+	var places []mapview.Range
+	for off := int64(0); off < v.Size(); off += 4 << 10 {
+		places = append(places, mapview.Range{Offset: off, Length: 100})
+	}
+	if err := v.Prefetch(places...); err != nil {
+		log.Fatal(err)
+	}
+	for _, r := range places {
+		if err := v.Prefault(r.Offset, r.Length, mapview.AccessRead); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -340,6 +347,15 @@ func ExampleLive() {
 	// Output:
 	// 1
 	// 0
+}
+
+// At the end of a program, or of a test: what was lent and never closed.
+func ExampleLeaks() {
+	runtime.GC()
+	var leaks []mapview.Leak = mapview.Leaks()
+	for _, l := range leaks {
+		fmt.Println(l)
+	}
 }
 
 // A Cursor goes where it is told and reads, writes and unreads bytes there.

@@ -17,7 +17,7 @@ import (
 //
 //   - A View that was never lent (Bytes, Slice, Ptr) is freed when it is
 //     garbage, closed or not.
-//   - A View that was lent and not closed is never freed.
+//   - A View that was lent and not closed is never freed: see Leaks.
 //   - A View that was lent and closed waits, once it is garbage, in the
 //     quarantine, a queue.
 //
@@ -40,6 +40,10 @@ type life struct {
 	bytes  int64       // of address space
 	lent   atomic.Bool // slices or pointers may be out
 	closed bool        // protected by books
+	over   bool        // nobody can access it any more; protected by ageing
+
+	name   string
+	opened callers
 }
 
 // books counts the address ranges of the process that are views. The lock
@@ -47,13 +51,14 @@ type life struct {
 var books struct {
 	sync.Mutex
 	live       pool // opened, and not closed
+	leaked     []*life
 	waiting    pool // closed, and not known to be garbage
 	quarantine queue
 }
 
 // Live returns how many Views are open: opened and not closed. One that has
 // become garbage without Close stays open if Bytes, Slice or Ptr were called
-// on it, since their results may still be in use.
+// on it, since their results may still be in use: see [Leaks].
 func Live() int {
 	books.Lock()
 	defer books.Unlock()
@@ -62,7 +67,7 @@ func Live() int {
 
 // begin enters v in the books.
 func begin(v *View) *life {
-	l := &life{c: v.c, bytes: int64(v.end - v.first)}
+	l := &life{c: v.c, bytes: int64(v.end - v.first), name: v.name}
 	books.Lock()
 	books.live.add(l)
 	books.Unlock()
@@ -112,6 +117,7 @@ func (v *View) detach() *failure {
 
 // end is called once a View is garbage.
 func end(l *life) {
+	ageing.remove(l)
 	for _, old := range l.leave() {
 		coreClose(old.c)
 	}
@@ -130,6 +136,7 @@ func (l *life) leave() []*life {
 	case l.closed:
 		books.waiting.remove(l)
 	case lent:
+		books.leaked = append(books.leaked, l)
 		return nil
 	default:
 		books.live.remove(l)

@@ -235,6 +235,57 @@ func TestSliceOutlivesView(t *testing.T) {
 	}
 }
 
+// openAndLend is where what TestLeaks leaks is opened.
+func openAndLend(t *testing.T, name string) []byte {
+	v, err := mapview.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v.Bytes()
+}
+
+// A leak is reported with the name of the file and the function that opened it;
+// what was closed, and what was never lent, is none.
+func TestLeaks(t *testing.T) {
+	if underASan {
+		t.Skip("what it leaves open is a leak, as LeakSanitizer says at the end")
+	}
+	name := newFile(t, pattern(3*page))
+	before := len(mapview.Leaks())
+	b := openAndLend(t, name)
+	if _, err := mapview.Open(name); err != nil {
+		t.Fatal(err)
+	}
+	v := open(t, name, os.O_RDONLY, nil)
+	v.Bytes()
+	v.Close()
+	v = nil
+	for range 100 {
+		if freeGarbage(); len(mapview.Leaks()) > before {
+			break
+		}
+	}
+	leaks := mapview.Leaks()[before:]
+	if len(leaks) != 1 {
+		t.Fatalf("%d leaks: %v", len(leaks), leaks)
+	}
+	l := leaks[0]
+	if l.Name != name || l.Bytes != int64(3*page) || len(l.Opened) < 2 ||
+		!strings.HasSuffix(l.Opened[0].Function, ".openAndLend") || !strings.HasSuffix(l.Opened[1].Function, ".TestLeaks") {
+		t.Errorf("%+v", l)
+	}
+	if s := l.String(); !strings.Contains(s, name+", opened by ") || !strings.Contains(s, "openAndLend at ") ||
+		!strings.Contains(s, "lifetime_test.go:") {
+		t.Error(s)
+	}
+	if (mapview.Leak{Name: "x"}).String() != "x" {
+		t.Error("a leak of which nothing is known")
+	}
+	if b[page] != pattern(page + 1)[page] { // it is still there
+		t.Error("other bytes")
+	}
+}
+
 // A View that was forgotten, and of which no slice was taken, is closed.
 func TestForgottenViewIsClosed(t *testing.T) {
 	name := newFile(t, pattern(page))
@@ -305,6 +356,55 @@ func TestCycles(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A million times, so that what leaks once in a thousand times is seen, and so is
+// what the collector is called for too late; but that takes a minute, which only
+// MAPVIEW_MINUTE=1 asks for.
+func TestMillionCycles(t *testing.T) {
+	cycles := 1_000_000
+	switch {
+	case underASan || underRace:
+		cycles = 30_000
+		t.Logf("only %d cycles: a sanitizer makes each ten times longer", cycles)
+	case os.Getenv("MAPVIEW_MINUTE") == "":
+		cycles = 100_000
+		t.Logf("only %d cycles without MAPVIEW_MINUTE=1", cycles)
+	}
+	name := newFile(t, pattern(page))
+	for _, lend := range []bool{false, true} {
+		freeGarbage()
+		mostMappings, mostDescriptors := mappings(t)+20_000, descriptors(t)+10
+		addresses, err := status("VmSize")
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		for i := range cycles {
+			v, err := mapview.Open(name)
+			if err != nil {
+				t.Fatalf("cycle %d: %v", i, err)
+			}
+			if lend && v.Bytes()[page-1] != byte((page-1)%251) {
+				t.Fatalf("cycle %d: other bytes", i)
+			}
+			if err := v.Close(); err != nil {
+				t.Fatalf("cycle %d: %v", i, err)
+			}
+			if i%(cycles/50) == 0 {
+				if n := mappings(t); n > mostMappings {
+					t.Fatalf("cycle %d: %d mappings", i, n)
+				}
+				if n := descriptors(t); n > mostDescriptors {
+					t.Fatalf("cycle %d: %d descriptors", i, n)
+				}
+				if n, err := status("VmSize"); err != nil || n > addresses+1<<30 {
+					t.Fatalf("cycle %d: %d bytes of addresses more, %v", i, n-addresses, err)
+				}
+			}
+		}
+		t.Logf("lent %v: %d cycles in %v", lend, cycles, time.Since(start).Round(time.Second))
 	}
 }
 

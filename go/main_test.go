@@ -60,6 +60,9 @@ func secondProcess(name string, args ...string) *exec.Cmd {
 // from the stack to the heap, and takes memory locks for itself.
 var underASan = isBuiltWith("-asan")
 
+// underRace tells whether the race detector is in this program.
+var underRace = isBuiltWith("-race")
+
 func isBuiltWith(flag string) bool {
 	info, ok := debug.ReadBuildInfo()
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: flag, Value: "true"})

@@ -18,7 +18,10 @@ import "io/fs"
 // it cannot run out at a store. NoFollow, which is implied, Device and
 // ShareDescription are refused.
 func OpenMemory(name string, flag int, perm fs.FileMode, opt *Options) (*View, error) {
-	return openNamed(name, flag, perm, opt, coreMemory)
+	return openNamed(name, flag, perm, opt, func(cname []byte, p *plan) (handle, *failure) {
+		p.heated = false
+		return coreMemory(cname, p)
+	})
 }
 
 // RemoveMemory removes the name of shared memory, as shm_unlink does. Views of

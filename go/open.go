@@ -34,6 +34,13 @@ type Options struct {
 	// for updates that are scattered and synced. AdviceRewrite is for
 	// [View.Advise] alone.
 	Advice Advice
+
+	// Resident says that what is shown is in memory and stays there. ReadAt,
+	// WriteAt and At then always access it by themselves, and save looking up
+	// whether they have to let the kernel bring it in; where it was not in
+	// memory, they keep the goroutine's processor as long as they wait. See
+	// the package comment on performance. It changes nothing else.
+	Resident bool
 }
 
 // Open opens the named file for reading. The view shows the whole file, and
@@ -68,7 +75,7 @@ func openNamed(name string, flag int, perm fs.FileMode, opt *Options, call func(
 		return nil, err
 	}
 	p.mode = uint32(perm.Perm())
-	return open(op, name, opt, func() (handle, *failure) { return call(cname, p) })
+	return open(op, name, opt, p, func() (handle, *failure) { return call(cname, p) })
 }
 
 // nameForC returns name with a NUL behind it.
@@ -100,7 +107,7 @@ func Map(f *os.File, flag int, opt *Options) (*View, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: op, Path: name, Err: err}
 	}
-	return open(op, name, opt, func() (c handle, failed *failure) {
+	return open(op, name, opt, p, func() (c handle, failed *failure) {
 		// Control keeps the descriptor from being closed, and its number from
 		// becoming another file's, while it is used.
 		err := conn.Control(func(fd uintptr) { c, failed = coreOpenFD(fd, p) })
@@ -140,11 +147,12 @@ func memory(name string, size int64, flags uint64, opt *Options) (*View, error) 
 		return nil, err
 	}
 	p.flags |= flags
-	return open(op, name, opt, func() (handle, *failure) { return coreAnonymous(size, p) })
+	p.heated = false
+	return open(op, name, opt, p, func() (handle, *failure) { return coreAnonymous(size, p) })
 }
 
 // open calls the C core, again if addresses ran out that garbage may hold.
-func open(op, name string, opt *Options, call func() (handle, *failure)) (*View, error) {
+func open(op, name string, opt *Options, p *plan, call func() (handle, *failure)) (*View, error) {
 	c, f := call()
 	if f.isExhaustion() {
 		collect()
@@ -156,9 +164,10 @@ func open(op, name string, opt *Options, call func() (handle, *failure)) (*View,
 	if f != nil {
 		return nil, pathError(op, name, f)
 	}
-	v, err := newView(op, name, c)
-	if err != nil || opt == nil || isOpenFlag(opt.Advice) {
-		return v, err
+	v := newView(name, c, p)
+	v.life.opened.record()
+	if opt == nil || isOpenFlag(opt.Advice) {
+		return v, nil
 	}
 	// A hint that the kernel does not know changes nothing.
 	if err := v.Advise(0, ToEnd, opt.Advice); err != nil && !errors.Is(err, syscall.EOPNOTSUPP) {
@@ -201,6 +210,7 @@ func newPlan(op, name string, flag int, opt *Options) (*plan, error) {
 		return nil, invalid(op, name, "Options.Advice is %d, which is none", opt.Advice)
 	}
 	p := &plan{offset: opt.Offset, length: opt.Length, fileSize: opt.FileSize, reserve: opt.Reserve}
+	p.heated = !opt.Resident && !opt.Device
 	p.flags = openNoHandler // faults are caught in Go: see View.copy and Do
 	for _, b := range [...]struct {
 		asked bool

@@ -29,7 +29,10 @@ type View struct {
 	scatters bool  // WriteAt goes through the file: see Options.Advice
 	c        handle
 	name     string
-	errs     *fixedErrors
+	fixed    atomic.Pointer[fixedErrors]
+
+	// heat is nil where every access goes to memory by itself.
+	heat atomic.Pointer[heat]
 
 	// unreadable is set once Protect has taken the right to read from any byte.
 	unreadable atomic.Bool
@@ -41,29 +44,29 @@ type View struct {
 	life  *life
 }
 
-// newView makes a View of what the C core has opened, and owns it from here.
-func newView(op, name string, c handle) (*View, error) {
-	s, f := coreShape(c)
-	if f != nil {
-		coreClose(c)
-		return nil, pathError(op, name, f)
-	}
-	base, page := uintptr(s.base), uintptr(s.page)
+// newView makes a View of what the C core has opened by p, and owns it from here.
+func newView(name string, c handle, p *plan) *View {
+	s := coreShape(c)
+	base, page := uintptr(s.base), uintptr(os.Getpagesize())
 	v := &View{
 		base:     s.base,
-		writable: s.flags&openWrite != 0,
-		private:  s.flags&openPrivate != 0,
-		offset:   s.offset,
-		scatters: s.flags&openRandom != 0 && s.through,
+		writable: p.flags&openWrite != 0,
+		private:  p.flags&openPrivate != 0,
+		offset:   p.offset,
 		c:        c,
 		name:     name,
-		errs:     newFixedErrors(name),
 		first:    base &^ (page - 1),
 		end:      (base + uintptr(max(s.reserved, s.size)) + page - 1) &^ (page - 1),
 	}
+	if p.flags&(openRandom|openWrite|openPrivate) == openRandom|openWrite {
+		v.scatters = coreWritesThrough(c)
+	}
 	v.size.Store(s.size)
+	if p.heated && v.end-v.first >= leastHeated {
+		v.heat.Store(&allCold)
+	}
 	v.life = begin(v)
-	return v, nil
+	return v
 }
 
 // Len returns the size of the view in bytes: 0 once it is closed.

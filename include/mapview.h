@@ -519,7 +519,7 @@ MV_API int mv_probe(mv_view *view, uint64_t off, uint64_t len, uint32_t access, 
  */
 MV_API int mv_sync(mv_view *view, uint64_t off, uint64_t len, uint32_t level, mv_error *err);
 
-/* An mv_range is some bytes of a view. */
+/* An mv_range is a range of a view, in calls that take or give many. */
 typedef struct mv_range {
     uint64_t offset, length;
 } mv_range;
