@@ -1,6 +1,8 @@
 // Command bench reruns the notes' benchmark of mapped files in Go.
 //
 //	bench -dir DIR -seconds S    measures, with files in DIR, and prints the raw text
+//	bench -dir DIR -delayed CTL  measures cold reads alone, with DIR on the fault
+//	                             disk that takes commands at CTL
 //	bench -table FILE...         prints the table of raw texts, of Go and of C
 //
 // bench/run does all of it: builds, runs both languages, prints the table.
@@ -22,12 +24,15 @@ func main() {
 	dir := flag.String("dir", "", "folder for the files that are read and written")
 	seconds := flag.Float64("seconds", 20, "about how long to measure")
 	run := flag.String("run", "", "what the progress line begins with")
+	delayed := flag.String("delayed", "", "where the fault disk under dir takes commands (see tests/faults/disk.c)")
 	table := flag.Bool("table", false, "print the table of the raw texts named")
 	flag.Parse()
 	var err error
 	switch {
 	case *table && flag.NArg() > 0:
 		err = printTable(os.Stdout, flag.Args())
+	case !*table && *dir != "" && *delayed != "" && flag.NArg() == 0:
+		err = measureDelayed(os.Stdout, *dir, *delayed, newProgress(*run))
 	case !*table && *dir != "" && flag.NArg() == 0:
 		err = measureAll(os.Stdout, *dir, time.Duration(*seconds*float64(time.Second)), newProgress(*run))
 	default:
@@ -74,6 +79,10 @@ func plan(readPath, writePath string, content []byte, processors int) []func() (
 		func() (*block, error) { return openGuard(readPath, content, 64) },
 		func() (*block, error) { return openGuard(readPath, content, 1024) },
 		func() (*block, error) { return openGuard(readPath, content, 4096) },
+		func() (*block, error) { return openHot(readPath, content, 64) },
+		func() (*block, error) { return openHot(readPath, content, 4096) },
+		func() (*block, error) { return openOpenClose(readPath, content, 64) },
+		func() (*block, error) { return openCold("Cold", filepath.Dir(readPath), 256<<20, processors, nil) },
 		func() (*block, error) { return openTogether(readPath, content, 64, processors) },
 		func() (*block, error) { return openTogether(readPath, content, 4096, processors) },
 	}
@@ -97,6 +106,16 @@ func measureAll(w io.Writer, dir string, budget time.Duration, p *progress) erro
 		}
 	}
 	return nil
+}
+
+// measureDelayed has a disk of which every read takes a millisecond more.
+func measureDelayed(w io.Writer, dir, ctl string, p *progress) error {
+	defer p.clear()
+	return measureOne(w, func() (*block, error) {
+		return openCold("Delayed", dir, 24<<20, runtime.NumCPU(), func() error {
+			return os.WriteFile(ctl, []byte("delay 1000\n"), 0)
+		})
+	}, 3*time.Second, p)
 }
 
 func measureOne(w io.Writer, open func() (*block, error), budget time.Duration, p *progress) error {

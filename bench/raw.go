@@ -22,6 +22,14 @@ func writeSamples(w io.Writer, b *block, samples [][]sample) error {
 	for _, round := range samples {
 		for k, s := range round {
 			v := &b.variants[k]
+			if b.cold != nil {
+				_, err := fmt.Fprintf(w, "%s\t%d\t%.1f ns/op\t%d p99-gap-us\n", lineName(b, v), s.ops,
+					float64(s.time.Nanoseconds()), s.gap.Microseconds())
+				if err != nil {
+					return err
+				}
+				continue
+			}
 			ns := float64(s.time.Nanoseconds()) / float64(s.ops)
 			mbs := float64(accesses*b.size*max(v.goroutines, 1)) / ns * 1000
 			extra := ""

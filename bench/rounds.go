@@ -35,6 +35,8 @@ type variant struct {
 	// goroutines that do the pass at the same time; 0: the one that measures.
 	goroutines int
 
+	cold coldOpener // what a block of cold reads has in place of a pass
+
 	tally *tally // what the passes of a published variant came back with
 }
 
@@ -55,6 +57,7 @@ type block struct {
 	size     int // bytes of one access
 	variants []variant
 	check    check
+	cold     *coldFile // or what is read cold: see measureCold
 	resources
 }
 
@@ -64,11 +67,15 @@ type sample struct {
 	time          time.Duration
 	bytes, allocs uint64 // allocated a op
 	tally         tally
+	gap           time.Duration // of a cold block: the longest but one in a hundred between two looks at the clock
 }
 
 // measure checks every variant, times them in rounds for about budget, checks
 // them again and returns samples[round][variant].
 func (b *block) measure(budget time.Duration, onRound func(round, of int)) ([][]sample, error) {
+	if b.cold != nil {
+		return b.measureCold(budget, onRound)
+	}
 	if err := b.checkAll(); err != nil {
 		return nil, err
 	}
@@ -96,6 +103,9 @@ func (b *block) measure(budget time.Duration, onRound func(round, of int)) ([][]
 }
 
 func (b *block) checkAll() error {
+	if b.cold != nil { // each sample looks at every byte
+		return nil
+	}
 	for k := range b.variants {
 		v := &b.variants[k]
 		if err := b.check.whole(v); err != nil {
@@ -154,6 +164,9 @@ func order(round, n int) []int {
 
 // sample times ops passes of v on each of its goroutines.
 func (b *block) sample(v *variant, ops int) (sample, error) {
+	if b.cold != nil {
+		return b.cold.sample(v.cold, uint64(ops))
+	}
 	b.check.before(v)
 	s, err := v.run(b.check.buffers(), 0, ops)
 	if err != nil {

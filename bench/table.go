@@ -32,6 +32,10 @@ var fileColumns = map[string]column{
 	"WriteSync c":  by("x pwrite+fsync", "libc pwrite+fsync"),
 	"Guard c":      by("x pread", "libc pread"),
 	"GuardWrite c": by("x pwrite", "libc pwrite"),
+	"Hot go":       by("x x/exp/mmap", "exp-mmap ReadAt"),
+	"Cold go":      by("x x/exp/mmap", "exp-mmap ReadAt"),
+	"Delayed go":   by("x x/exp/mmap", "exp-mmap ReadAt"),
+	"OpenClose go": {"x x/exp/mmap", func(s *series) string { return "exp-mmap " + s.op }},
 	"Together go":  {"x unguarded", func(s *series) string { return "unguarded copy," + s.goroutines() }},
 }
 
@@ -43,6 +47,12 @@ func (g *group) columns() (file, limit column) {
 	switch {
 	case g.name == "Published":
 		limit = column{"reads with data", nil}
+	case g.cold():
+		limit = column{"p99 of the clock", nil}
+	case g.name == "Hot":
+		limit = by("x resident", "mapview ReadAt,resident")
+	case g.name == "OpenClose":
+		limit = column{"x os.File", func(s *series) string { return "os.File " + s.op }}
 	case g.name == "Together":
 		limit = column{"x one alone", func(s *series) string { return strings.TrimSuffix(s.String(), s.goroutines()) + "one" }}
 	case g.guard() && g.lang == "c":
@@ -52,6 +62,8 @@ func (g *group) columns() (file, limit column) {
 	}
 	return fileColumns[g.name+" "+g.lang], limit
 }
+
+func (g *group) cold() bool { return g.name == "Cold" || g.name == "Delayed" }
 
 // guard tells whether all rows of the group use one view.
 func (g *group) guard() bool {
@@ -69,7 +81,8 @@ func (s *series) goroutines() string {
 // What the raw format cannot hold in a name, since / separates its keys.
 var spelling = strings.NewReplacer("exp-mmap", "x/exp/mmap", "mapview-mmap", "mapview go/mmap",
 	"ReadAt,Close", "ReadAt+Close", "mv_data+memcpy", "mv_data copy", ",no-handler", " NO_HANDLER",
-	",one", ", one", ",two", ", two", ",ahead", " AHEAD", ",alone", " alone", ",mounted", ", mounted for this")
+	",resident", " Resident", ",one", ", one", ",two", ", two", ",ahead", " AHEAD", ",alone", " alone",
+	",mounted", ", mounted for this")
 
 func writeTable(w io.Writer, r *report) error {
 	writeHead(w, r)
@@ -116,6 +129,9 @@ func writeHead(w io.Writer, r *report) {
 		"way once a round, its state prepared and verified before, its bytes checked after; dev KiB is what the "+
 		"device's counter (/sys/dev/block) moved on by, whoever wrote; faults by getrusage; a goal is judged by the "+
 		"median of the rounds' ratios (quartiles), where above 1 is faster")
+	line("cold", "64 goroutines read pages that were taken out of memory, all told that accesses are random; a "+
+		"read is looked at byte by byte; another goroutine looks at the clock every millisecond: 99 in a hundred of the "+
+		"times between are shorter than p99; resident is Options.Resident: no look at what is in memory")
 	line("runs", c["runs"]+" of each language, each a new process with new files and mappings")
 	line("columns", "x os.File (in C: x pread, x pwrite) and x memcpy are the time divided by the time of "+
 		"os.File.ReadAt or WriteAt and of a copy within ordinary memory, x unguarded by that of the copy "+
@@ -171,6 +187,16 @@ func (g *group) title() string {
 	case "Together":
 		return fmt.Sprintf("%s, what the guard costs: %s by each of two goroutines at once", lang, what)
 	}
+	switch g.name {
+	case "Hot":
+		return fmt.Sprintf("%s, what it costs to know what is in memory: %s that is", lang, what)
+	case "Cold":
+		return fmt.Sprintf("%s, cold: %s by 64 goroutines, at random, on this disk", lang, what)
+	case "Delayed":
+		return fmt.Sprintf("%s, cold: %s by 64 goroutines, at random, on a disk where each takes 1 ms more", lang, what)
+	case "OpenClose":
+		return fmt.Sprintf("%s, 500 files opened and closed, the collector's work counted; %s read, where any", lang, bytesText(g.size))
+	}
 	return lang + ", " + g.name + ", " + bytesText(g.size)
 }
 
@@ -206,6 +232,9 @@ func (g *group) row(s *series) (string, error) {
 	}
 	if reads := s.values["reads/op"]; reads != nil {
 		last = fmt.Sprintf("%.0f of 500, then %.0f", median(s.values["first-reads"]), median(reads))
+	}
+	if gaps := s.values["p99-gap-us"]; gaps != nil {
+		last = fmt.Sprintf("%.1f ms", median(gaps)/1000)
 	}
 	return fmt.Sprintf("%-29s%9.1f%9.1f%6s%7s%20s%20s", spelling.Replace(s.String()), ns/1000,
 		ns/float64(accessesOf(g.size)), s.typical("B/op"), s.typical("allocs/op"), first, last), nil
@@ -278,6 +307,9 @@ func (g *group) lostBy(s *series, noise ratio) ([]string, error) {
 	lost := map[string]ratio{}
 	var peers []string
 	for _, peer := range g.series {
+		if g.name == "OpenClose" && peer.op != s.op {
+			continue // other work
+		}
 		if ours(peer) || peer.again || peer.String() == memoryRow || peer.goroutines() != s.goroutines() {
 			continue
 		}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func coldTestFile(t *testing.T) *coldFile {
+	t.Helper()
+	f, err := makeColdFile(filepath.Join(t.TempDir(), "cold"), 3<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestColdCheckSeesOtherBytes(t *testing.T) {
+	f := coldTestFile(t)
+	content, err := os.ReadFile(f.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(content) != f.pages*coldPage {
+		t.Fatalf("%d bytes", len(content))
+	}
+	for n := range f.pages {
+		if err := f.check(n, content[n*coldPage:(n+1)*coldPage]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page := content[5*coldPage : 6*coldPage]
+	if f.check(6, page) == nil {
+		t.Error("another page is not seen")
+	}
+	page[coldPage-1] ^= 1
+	if f.check(5, page) == nil {
+		t.Error("another byte is not seen")
+	}
+}
+
+// Each way reads the right bytes; one that does not ends the run.
+func TestColdSamples(t *testing.T) {
+	f := coldTestFile(t)
+	for _, v := range coldVariants() {
+		s, err := f.sample(v.cold, 1)
+		var why skip
+		if errors.As(err, &why) {
+			t.Skip(why)
+		}
+		if err != nil || s.time <= 0 || s.gap <= 0 {
+			t.Errorf("%v: %+v, %v", &v, s, err)
+		}
+	}
+	wrong := func(string) (func([]byte, int64) (int, error), func() error, error) {
+		return func(p []byte, off int64) (int, error) { return len(p), nil }, func() error { return nil }, nil
+	}
+	if _, err := f.sample(wrong, 1); err == nil || !strings.Contains(err.Error(), "page") {
+		t.Errorf("bytes that are not the file's: %v", err)
+	}
+}
+
+func TestColdRowsInTheTable(t *testing.T) {
+	raw := strings.Join([]string{
+		"BenchmarkCold/lang=go/impl=mapview/op=ReadAt/size=4096-2\t1\t5000000.0 ns/op\t1500 p99-gap-us",
+		"BenchmarkCold/lang=go/impl=exp-mmap/op=ReadAt/size=4096-2\t1\t10000000.0 ns/op\t30000 p99-gap-us",
+		"BenchmarkCold/lang=go/impl=mapview/op=ReadAt/size=4096/again=1-2\t1\t5000000.0 ns/op\t1500 p99-gap-us",
+	}, "\n") + "\n"
+	text := table(t, raw)
+	for _, want := range []string{"0.500 (0.500-0.500)", "1.5 ms", "30.0 ms", "64 goroutines, at random, on this disk"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
+
+func TestColdLinesAreWrittenAndRead(t *testing.T) {
+	f := coldTestFile(t)
+	b := &block{name: "Cold", size: coldPage, variants: coldVariants()[3:4], cold: f}
+	samples, err := b.measure(0, func(int, int) {})
+	var why skip
+	if errors.As(err, &why) {
+		t.Skip(why)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var raw bytes.Buffer
+	if err := writeSamples(&raw, b, samples); err != nil {
+		t.Fatal(err)
+	}
+	r := &report{config: map[string]string{}}
+	if err := r.read(&raw); err != nil || len(r.groups) != 1 || len(r.groups[0].series[0].values["p99-gap-us"]) != 1 {
+		t.Errorf("%v: %v", err, r.groups)
+	}
+}
+
+func TestOpenCloseAndHot(t *testing.T) {
+	path, content := guardFile(t)
+	for _, open := range []func() (*block, error){
+		func() (*block, error) { return openOpenClose(path, content, 64) },
+		func() (*block, error) { return openHot(path, content, 64) },
+	} {
+		b, err := open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.checkAll(); err != nil {
+			t.Error(err)
+		}
+		if err := b.close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
