@@ -212,6 +212,15 @@ mutate 'Go: a blank field is a field' go/typed.go \
     's/^\t\t\tf := t.Field(i)/&\n\t\t\tif f.Name == "_" {\n\t\t\t\tcontinue\n\t\t\t}/' in_go Typed
 mutate 'Go: a file of a DirFS does not grow' go/dirfs.go \
     's/&Options{Length: info.Size()}/nil/' in_go DirFS
+mutate 'ranges are checked before one is read' c/advice.c \
+    's/^        r = mv__view_span(view, ranges\[i\].offset, ranges\[i\].length, &span, err);/        span = (struct mv__span){0, 1};/' \
+    c test_advice
+mutate 'Go: what is cold is left to the kernel' go/access.go \
+    's/^\tif h != nil {$/\tif false {/' in_go Cold
+mutate 'Go: what was seen is forgotten' go/heat.go \
+    's/bits.Store(0)/_ = bits/' in_go Ageing
+mutate 'Go: what is closed and lent waits' go/lifetime.go \
+    's/case l.closed && lent:/case l.closed \&\& lent \&\& false:/' in_go 'LifetimeStorm|StaleSlice'
 mutate 'Go: no handler of C' go/open.go \
     's/p.flags = openNoHandler/p.flags = 0/' in_go .
 mutate 'mmapgo: a part of a map is not unmapped' go/mmapgo/registry.go \

@@ -365,6 +365,12 @@ static int64_t advise(void)
     return mv_advise(view, 5, MV_TO_END, MV_ADVICE_WILLNEED, ERR);
 }
 
+static int64_t prefetch(void)
+{
+    const mv_range ranges[] = {{5, 1}, {(PAGES - 1) * PAGE, MV_TO_END}};
+    return mv_prefetch(view, ranges, 2, ERR);
+}
+
 static int64_t discard(void)
 {
     return mv_discard(view, 5, PAGE + 20, ERR);
@@ -470,6 +476,7 @@ static const struct failing_case cases[] = {
     {"refresh to read", prepare_reading, refresh, check_unchanged, clean, {LOOKS}},
     {"refresh privately", prepare_private_tail, refresh, check_followed, clean, {LOOKS}},
     {"advise", prepare_writing, advise, check_unchanged, clean, {NONE}},
+    {"prefetch", prepare_writing, prefetch, check_unchanged, clean, {NONE}},
     {"discard", prepare_writing, discard, check_discarded, clean, {NONE}},
     {"discard privately", prepare_private, discard, check_discarded, clean, {LOOKS}},
     {"discard private memory", prepare_private_memory, discard, check_discarded, clean, {NONE}},
