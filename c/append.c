@@ -180,11 +180,10 @@ static int start_ahead(mv_appender *a, mv_error *err)
 int mv_appender_open(mv_view *view, const mv_append_options *options, mv_appender **out, mv_error *err)
 {
     mv_append_options o;
-    if (out)
-        *out = NULL;
+    if (!out)
+        return mv__error_usable(err) < 0 ? -EINVAL : mv__fail(err, -EINVAL, "out", "out is NULL");
+    *out = NULL;
     int r = mv__resize_grow(view, 0, err); /* can it grow at all? */
-    if (r == 0 && !out)
-        r = mv__fail(err, -EINVAL, "out", "out is NULL");
     if (r == 0)
         r = check_append_options(options, &o, mv_size(view), err);
     if (r != 0)
