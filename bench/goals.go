@@ -73,7 +73,7 @@ var goalBlocks = map[string]goalBlock{
 		[]goal{{row: "mapview mv_sync", factor: 10, other: "mmap msync", meaning: "at least 10 times as fast as the sync of the whole file"}}},
 	"BulkNew":  bulk("to a new file with its blocks"),
 	"BulkOver": bulk("over a file in the page cache"),
-	"Append": {"65536 records of 256 bytes behind each other, no sync", "libc write", "mmap fallocate+memcpy", []goal{
+	"Append": {"131072 records of 256 bytes behind each other, no sync", "libc write", "mmap fallocate+memcpy", []goal{
 		{row: "mapview mv_append", factor: 3, other: "libc write", meaning: "at least 3 times as fast as write"},
 		{row: "mapview mv_append,ahead", factor: 6, other: "libc write", meaning: "at least 6 times as fast as write, with MV_APPEND_AHEAD"}}},
 }
@@ -84,7 +84,7 @@ const growthPrefix = "GrowthOn"
 // goalBlock returns what is known of the group's goals.
 func (g *group) goalBlock() (goalBlock, bool) {
 	if fs, ok := strings.CutPrefix(g.name, growthPrefix); ok {
-		return goalBlock{"a file with 16 MiB in use grows by 1 MiB of real blocks, on " + spelling.Replace(fs), "mmap munmap+fallocate+mmap", "libc fallocate",
+		return goalBlock{"a file with 8 MiB in use grows by 1 MiB of real blocks, on " + spelling.Replace(fs), "mmap munmap+fallocate+mmap", "libc fallocate",
 			[]goal{{row: "mapview mv_resize", factor: 2, other: "mmap munmap+fallocate+mmap", meaning: "at most half the time of munmap, fallocate and mmap"}}}, true
 	}
 	b, ok := goalBlocks[g.name]
@@ -124,7 +124,7 @@ func (g *group) judge(want goal) (bool, string, error) {
 
 func writeGoalGroup(w io.Writer, g *group, b goalBlock) error {
 	fmt.Fprintf(w, "\nC, %s\n", b.title)
-	fmt.Fprintf(w, "%-34s%10s%10s%9s%9s%18s%18s\n", "", "us/op", "dev KiB", "faults", "p99.9 ns", "x "+opOf(b.base), "x "+opOf(b.limit))
+	fmt.Fprintf(w, "%-34s%10s%10s%9s%10s %20s %20s\n", "", "us/op", "dev KiB", "faults", "p99.9 ns", "x "+opOf(b.base), "x "+opOf(b.limit))
 	for _, s := range g.series {
 		if s.again {
 			continue
@@ -137,7 +137,7 @@ func writeGoalGroup(w io.Writer, g *group, b goalBlock) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "%-34s%10.1f%10s%9s%9s%18s%18s\n", spelling.Replace(s.String()), median(s.values["ns/op"])/1000,
+		fmt.Fprintf(w, "%-34s%10.1f%10s%9s%10s %20s %20s\n", spelling.Replace(s.String()), median(s.values["ns/op"])/1000,
 			scaled(s, "dev-B/op", 1024), scaled(s, "faults/op", 1), scaled(s, "p99.9-ns", 1), first, last)
 	}
 	noise, s, err := g.noise()
@@ -193,7 +193,7 @@ func (g *group) state() string {
 
 // writeGoals counts the goals and repeats those that are not met.
 func writeGoals(w io.Writer, r *report) error {
-	met, all := 0, 0
+	met, all, rounds := 0, 0, 0
 	var missed []string
 	for _, g := range r.groups {
 		b, _ := g.goalBlock()
@@ -203,6 +203,9 @@ func writeGoals(w io.Writer, r *report) error {
 				return err
 			}
 			all++
+			if !strings.HasPrefix(g.name, growthPrefix) { // whose op is so short that it has more
+				rounds = max(rounds, len(g.series[0].values["ns/op"]))
+			}
 			if ok {
 				met++
 			} else {
@@ -213,7 +216,11 @@ func writeGoals(w io.Writer, r *report) error {
 	if all == 0 {
 		return nil
 	}
-	fmt.Fprintf(w, "\ngoals of writing: %d of %d met in this run\n", met, all)
+	brief := ""
+	if rounds < 3 {
+		brief = ", which was too short to judge by"
+	}
+	fmt.Fprintf(w, "\ngoals of writing: %d of %d met in this run%s\n", met, all, brief)
 	for _, text := range missed {
 		fmt.Fprintf(w, "  NOT MET: %s\n", text)
 	}
