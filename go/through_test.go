@@ -58,13 +58,17 @@ func TestRandomWritesGoThroughTheFile(t *testing.T) {
 		{"private", open(t, newFile(t, pattern(page)), os.O_RDWR, &mapview.Options{Advice: mapview.AdviceRandom, Private: true}), 0},
 		{"memory", opened(t, memory, err), 0},
 	} {
-		calls := writeCalls(t, func() {
-			for i := range 100 {
-				if n, err := c.v.WriteAt([]byte{byte(i)}, int64(i)); n != 1 || err != nil {
-					t.Errorf("%s: %d, %v", c.name, n, err)
+		// The runtime may add one, to wake who waits for a timer: the fewest count.
+		calls := 1 << 30
+		for range 3 {
+			calls = min(calls, writeCalls(t, func() {
+				for i := range 100 {
+					if n, err := c.v.WriteAt([]byte{byte(i)}, int64(i)); n != 1 || err != nil {
+						t.Errorf("%s: %d, %v", c.name, n, err)
+					}
 				}
-			}
-		})
+			}))
+		}
 		if calls != c.want {
 			t.Errorf("%s: %d system calls that write, not %d", c.name, calls, c.want)
 		}
