@@ -22,6 +22,8 @@ package mapview
 #cgo nocallback mv_close
 #cgo noescape mv_size
 #cgo nocallback mv_size
+#cgo noescape mv_stat
+#cgo nocallback mv_stat
 #cgo noescape mv_read
 #cgo nocallback mv_read
 #cgo noescape mv_write

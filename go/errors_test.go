@@ -147,7 +147,7 @@ func TestUnknownKinds(t *testing.T) {
 	for _, err := range []error{
 		v.SyncRange(0, 1, 0),
 		v.SyncRange(0, 1, 4),
-		v.Advise(0, 1, 8),
+		v.Advise(0, 1, mapview.AdviceRewrite+1),
 		v.Prefault(0, 1, 0),
 		v.Prefault(0, 1, 4),
 		v.Probe(0, 1, 0),
