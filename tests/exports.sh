@@ -72,7 +72,18 @@ passed "SONAME, relro, now, nodelete, no executable stack, no TLS, a read-only t
 # which are the compiler's.
 nm -D --undefined-only "$library" | awk '{ sub(/@.*/, "", $2); print $2 }' >"$scratch/uses"
 for call in abort exit _exit __assert_fail printf puts fprintf vfprintf fwrite perror __printf_chk \
-    __fprintf_chk __vfprintf_chk syslog pthread_create signal getenv secure_getenv; do
+    __fprintf_chk __vfprintf_chk syslog signal getenv secure_getenv; do
     grep -qx "$call" "$scratch/uses" && fail "the library calls $call"
 done
-passed "no abort, print, thread or getenv"
+passed "no abort, print or getenv"
+
+# A thread is started where MV_APPEND_AHEAD asks for one, and nowhere else.
+for file in c/*.c; do
+    object=build/release/${file%.c}.o
+    case $file in c/sys_linux.c | c/append.c) continue ;; esac
+    ! nm --undefined-only "$object" | grep -q ' pthread_create' || fail "$file starts a thread"
+    ! grep -n 'start_thread(' "$file" || fail "$file starts a thread"
+done
+grep -q 'o.flags & MV_APPEND_AHEAD) ? start_ahead' c/append.c ||
+    fail "append.c starts its thread in another way than this knows"
+passed "a thread for MV_APPEND_AHEAD alone"
