@@ -17,7 +17,7 @@ import (
 func (v *View) ReadAt(p []byte, off int64) (int, error) {
 	size := v.size.Load()
 	if off < 0 || off >= size || len(p) == 0 || int64(len(p)) > size-off {
-		return v.readPart(p, off, size)
+		return v.readPart(p, off)
 	}
 	if !v.copy(&p[0], v.pointer(off), len(p), v.heat.Load(), off) {
 		return v.readOther(p, off)
@@ -30,7 +30,8 @@ func (v *View) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // readPart is for what is not wholly inside, or empty.
-func (v *View) readPart(p []byte, off, size int64) (int, error) {
+func (v *View) readPart(p []byte, off int64) (int, error) {
+	size := v.settled()
 	switch {
 	case size < 0:
 		return 0, &v.errs().readClosed
@@ -38,10 +39,10 @@ func (v *View) readPart(p []byte, off, size int64) (int, error) {
 		return 0, &v.errs().readNegative
 	case len(p) == 0:
 		return 0, nil
-	case v.unsettled(size):
-		return v.readSlowly(p, off)
 	case off >= size:
 		return 0, io.EOF
+	case int64(len(p)) <= size-off: // it has been made larger, or not smaller
+		return v.ReadAt(p, off)
 	}
 	n, err := v.ReadAt(p[:size-off], off)
 	if err == nil {
@@ -74,27 +75,22 @@ func (v *View) readSlowly(p []byte, off int64) (int, error) {
 // [io.WriterAt]; p must not overlap the bytes that it is written to.
 func (v *View) WriteAt(p []byte, off int64) (int, error) {
 	size := v.size.Load()
-	if off < 0 || off >= size || len(p) == 0 || !v.writable {
-		return v.writeNothing(p, off, size)
-	}
-	var err error
-	if int64(len(p)) > size-off {
-		if v.unsettled(size) {
-			return v.writeSlowly(p, off, nil)
-		}
-		p, err = p[:size-off], &v.errs().writeShort
+	if off < 0 || off >= size || len(p) == 0 || !v.writable || int64(len(p)) > size-off {
+		return v.writePart(p, off)
 	}
 	if v.scatters || !v.copy(v.pointer(off), &p[0], len(p), v.heat.Load(), off) && !v.writeOther(p, off) {
-		return v.writeSlowly(p, off, err)
+		return v.writeSlowly(p, off)
 	}
 	if v.size.Load() < size {
 		return v.WriteAt(p, off)
 	}
 	runtime.KeepAlive(v)
-	return len(p), err
+	return len(p), nil
 }
 
-func (v *View) writeNothing(p []byte, off, size int64) (int, error) {
+// writePart is to WriteAt what readPart is to ReadAt.
+func (v *View) writePart(p []byte, off int64) (int, error) {
+	size := v.settled()
 	switch {
 	case size < 0:
 		return 0, &v.errs().writeClosed
@@ -104,21 +100,21 @@ func (v *View) writeNothing(p []byte, off, size int64) (int, error) {
 		return 0, &v.errs().writeReadOnly
 	case len(p) == 0:
 		return 0, nil
-	case v.unsettled(size):
-		return v.writeSlowly(p, off, nil)
+	case off >= size:
+		return 0, &v.errs().writeShort
+	case int64(len(p)) <= size-off:
+		return v.WriteAt(p, off)
 	}
-	return 0, &v.errs().writeShort
-}
-
-// unsettled tells whether size may be taken back, since a Resize to it is
-// running that can still fail. The C core knows.
-func (v *View) unsettled(size int64) bool {
-	return v.shrinking.Load() || v.size.Load() != size
+	n, err := v.WriteAt(p[:size-off], off)
+	if err == nil {
+		err = &v.errs().writeShort
+	}
+	return n, err
 }
 
 // writeSlowly is to WriteAt what readSlowly is to ReadAt; the C core also knows
 // the way through the file.
-func (v *View) writeSlowly(p []byte, off int64, err error) (int, error) {
+func (v *View) writeSlowly(p []byte, off int64) (int, error) {
 	if v.size.Load() < 0 {
 		return 0, &v.errs().writeClosed
 	}
@@ -130,7 +126,7 @@ func (v *View) writeSlowly(p []byte, off int64, err error) (int, error) {
 	case n < len(p):
 		return n, &v.errs().writeShort
 	}
-	return n, err
+	return n, nil
 }
 
 // At returns the byte at index i. Like the index of a slice it panics when i
@@ -147,6 +143,10 @@ func (v *View) At(i int) byte {
 	switch {
 	case n == 1:
 		return x[0]
+	case int64(i) < v.settled(): // it was made smaller, and larger again
+		if err == io.EOF {
+			return v.At(i)
+		}
 	case err == io.EOF || errors.Is(err, os.ErrClosed): // meanwhile
 		b = nil
 		return b[i]

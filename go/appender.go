@@ -17,8 +17,10 @@ import (
 // [Options].Reserve, and never moves: a slice or pointer into it, and every
 // record that was written, stays where it is. While an Appender is in use the
 // view is longer than what was written, and nobody else should call its Resize.
-// Bytes from End on are zeros, or what is left of a record that failed, until a
-// later record takes their place.
+// A file takes one Appender at a time, over all processes: a second one would
+// write over the records of the first, and neither could tell. Bytes from End on
+// are zeros, what was there before NewAppender, or what is left of a record that
+// failed, until a later record takes their place.
 //
 // After a crash the file may be as long as a step has made it, and hold a part of
 // what was written after the last Sync. So a record should tell its own length
@@ -56,7 +58,7 @@ func NewAppender(v *View, off int64) (*Appender, error) {
 	case off < 0 || off > size:
 		return nil, invalid(op, v.name, "byte %d is not in a view of %d bytes, nor its end", off, size)
 	}
-	if err := v.Resize(size); err != nil { // it changes nothing, and says if it could
+	if err := v.growTo(0); err != nil { // it changes nothing, and says if it could
 		return nil, err
 	}
 	return &Appender{v: v, end: off, synced: off, syncedSize: -1}, nil
@@ -105,8 +107,8 @@ func (a *Appender) makeRoom(size int64) error {
 	room := int64(a.v.end - uintptr(a.v.base))
 	step := min(max(now, leastStep), mostStep)
 	// The record alone may still fit where the whole step does not.
-	if more := min(max(size, now+step), room); more <= size || a.v.Resize(more) != nil {
-		return a.v.Resize(size)
+	if more := min(max(size, now+step), room); more <= size || a.v.growTo(more) != nil {
+		return a.v.growTo(size)
 	}
 	return nil
 }
@@ -144,7 +146,10 @@ func (a *Appender) Sync() error {
 	if err != nil {
 		return err
 	}
-	if err := a.v.SyncRange(a.synced, due.end-a.synced, due.level); err != nil {
+	// With nothing due it is the last byte's turn: a sync compares the file's
+	// length, and so tells if the records have been cut off since.
+	from := max(min(a.synced, due.end-1), 0)
+	if err := a.v.SyncRange(from, due.end-from, due.level); err != nil {
 		return err
 	}
 	a.synced, a.syncedSize = due.end, due.size

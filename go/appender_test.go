@@ -315,3 +315,49 @@ func TestAppenderInMemory(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// To begin to append takes nothing away from a view that grows meanwhile.
+func TestNewAppenderBesideGrowth(t *testing.T) {
+	v := open(t, newFile(t, pattern(page)), os.O_RDWR, &mapview.Options{Reserve: 256 << 20})
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		for size := int64(page); size < 64<<20 && !t.Failed(); size += int64(4 * page) {
+			if err := v.Resize(size); err != nil || v.Size() != size {
+				t.Errorf("grown to %d it has %d bytes, %v", size, v.Size(), err)
+			}
+		}
+	}()
+	for running := true; running; {
+		select {
+		case <-over:
+			running = false
+		default:
+		}
+		if _, err := mapview.NewAppender(v, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A Sync tells of records that were cut off, also with none to write.
+func TestAppenderSyncAfterCut(t *testing.T) {
+	name := newFile(t, nil)
+	v := open(t, name, os.O_RDWR, &mapview.Options{Reserve: 1 << 20})
+	a, err := mapview.NewAppender(v, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Append(pattern(100)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := a.Sync(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Truncate(name, 10); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, a.Sync(), mapview.ErrTruncated)
+}

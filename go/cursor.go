@@ -89,7 +89,7 @@ func (c *Cursor) bare(err error) error {
 // returns io.EOF, and Write stores nothing. A position before the first byte,
 // and an unknown whence, are fs.ErrInvalid, and then it stays.
 func (c *Cursor) Seek(offset int64, whence int) (int64, error) {
-	size := c.v.size.Load()
+	size := c.v.settled()
 	if size < 0 {
 		return 0, &c.v.errs().seekClosed
 	}

@@ -81,7 +81,8 @@ func (d dirFS) Lstat(name string) (fs.FileInfo, error) {
 // [io/fs.File] has. It must be closed, which closes the View.
 //
 // It shows the file as long as it was when it was opened. A byte that somebody
-// has cut off since is a [*FaultError], where a plain file would just end. Read,
+// has cut off since is a [*FaultError], where a plain file would just end, or
+// zero up to the end of its page. Read,
 // Seek and WriteTo are for one goroutine at a time; all else may be called
 // beside them.
 type File struct {

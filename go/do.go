@@ -30,7 +30,7 @@ import (
 // there. (Under GODEBUG=panicnil=1, a panic(nil) ends f alone.) Calls of Do may
 // be nested, on one view or several.
 func (v *View) Do(f func(b []byte) error) (err error) {
-	size := v.size.Load()
+	size := v.settled()
 	if size < 0 {
 		return &v.errs().accessClosed
 	}

@@ -28,7 +28,8 @@ length means up to the end.
 Every method of a View may be called at the same time from any number of
 goroutines, Close included. Two that access the same bytes, one of them
 writing, see each other's bytes in no particular order, as with any memory.
-ReadAt, WriteAt, At and Do take no lock. Resize, Refresh and Close take turns.
+ReadAt, WriteAt, At and Do take no lock: only what lies past the end waits for
+a Resize that is making the view smaller, and may yet fail. Resize, Refresh and Close take turns.
 A Cursor is for one goroutine at a time, and any number of them may be used at
 once. An Appender, Records and a DirFS are for any number of goroutines.
 

@@ -45,7 +45,7 @@ func NewRecords[T any](v *View, off int64) (*Records[T], error) {
 // Len returns how many records there are: those that lie in the view as a
 // whole. It is 0 once the view is closed.
 func (r *Records[T]) Len() int {
-	return int(max(r.v.size.Load()-r.off, 0) / int64(unsafe.Sizeof(*new(T))))
+	return int(max(r.v.settled()-r.off, 0) / int64(unsafe.Sizeof(*new(T))))
 }
 
 // At returns a pointer to record i, as it lies in the view: a store to it is a

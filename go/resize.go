@@ -26,22 +26,39 @@ func (v *View) Resize(size int64) error {
 	case size < 0:
 		return invalid(op, v.name, "the size is negative")
 	}
-	// What is to go is gone for new accesses before it is cut off, and one that
-	// is running looks at the size again: else it could return the zeros behind
-	// the new end. What is to come is there before it is shown.
+	return v.resize(size)
+}
+
+// growTo is Resize, but leaves a view that is as large or larger as it is. It
+// tells then, too, if the view cannot be resized at all.
+func (v *View) growTo(size int64) error {
+	v.shape.Lock()
+	defer v.shape.Unlock()
+	now := v.size.Load()
+	if now < 0 {
+		return v.closed("resize")
+	}
+	return v.resize(max(size, now))
+}
+
+// resize is Resize by who holds shape and has checked the size. What is to go
+// is gone for new accesses before it is cut off, and one that is running looks
+// at the size again: else it could return the zeros behind the new end. What is
+// to come is there before it is shown.
+func (v *View) resize(size int64) error {
 	before := v.size.Load()
 	if size < before {
-		v.shrinking.Store(true)
-		defer v.shrinking.Store(false)
+		v.shrinks.Add(1)
+		defer v.shrinks.Add(1)
 		v.size.Store(size)
 	}
-	if f := coreResize(v.c, size); f != nil {
-		v.size.Store(before)
-		return pathError(op, v.name, f)
+	f := coreResize(v.c, size)
+	if f != nil {
+		size = before
 	}
 	v.size.Store(size)
 	runtime.KeepAlive(v)
-	return nil
+	return pathError("resize", v.name, f)
 }
 
 // Refresh makes the size of the view follow the file's present length: up to

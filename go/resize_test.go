@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -79,27 +80,99 @@ func TestResizeFails(t *testing.T) {
 	}
 }
 
-// A Resize that cannot be disturbs no reader while it fails.
+// A Resize that cannot be disturbs nobody while it fails: refused at once, or
+// since the file is longer than the view knew.
 func TestFailingResizeDisturbsNobody(t *testing.T) {
-	v := open(t, newFile(t, pattern(page)), os.O_RDONLY, nil)
+	name := newFile(t, pattern(page))
+	longer := open(t, name, os.O_RDWR, nil)
+	readOnly := open(t, name, os.O_RDONLY, nil)
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Write([]byte("more")); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []*mapview.View{readOnly, longer} {
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			for range 3000 {
+				if v.Resize(10) == nil {
+					t.Error("a Resize that cannot be was")
+				}
+			}
+		}()
+		for running := true; running && !t.Failed(); {
+			select {
+			case <-over:
+				running = false
+			default:
+			}
+			checkWhole(t, v)
+		}
+		<-over
+	}
+}
+
+// checkWhole finds all of a view of one page, in every way there is.
+func checkWhole(t *testing.T, v *mapview.View) {
+	t.Helper()
+	var two [2]byte
+	if n, err := v.ReadAt(two[:], int64(page-1)); n != 1 || err != io.EOF {
+		t.Errorf("ReadAt: %d, %v", n, err)
+	}
+	if x := v.At(page - 1); x != pattern(page)[page-1] {
+		t.Errorf("At: %d", x)
+	}
+	if err := v.Do(func(b []byte) error {
+		if len(b) != page {
+			t.Errorf("Do: %d bytes", len(b))
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	if n := len(v.Bytes()); n != page {
+		t.Errorf("Bytes: %d", n)
+	}
+	if _, err := mapview.Slice[byte](v, int64(page-1), 1); err != nil {
+		t.Error(err)
+	}
+	if r, err := mapview.NewRecords[byte](v, 0); err != nil || r.Len() != page {
+		t.Errorf("Records: %v", err)
+	}
+	if at, err := v.Cursor().Seek(0, io.SeekEnd); at != int64(page) || err != nil {
+		t.Errorf("Seek: %d, %v", at, err)
+	}
+}
+
+// A WriteAt across the end says so, whatever Resize runs beside it.
+func TestWriteAcrossTheEndBesideResize(t *testing.T) {
+	name := newFile(t, pattern(2*page))
+	v := open(t, name, os.O_RDWR, &mapview.Options{Reserve: int64(4 * page)})
+	var stop atomic.Bool
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		for range 2000 {
-			v.Resize(0)
+		for i := 0; !stop.Load(); i++ {
+			if err := v.Resize(int64((1 + i%3) * page)); err != nil {
+				t.Error(err)
+				return
+			}
 		}
 	}()
-	var x [1]byte
-	for running := true; running; {
-		select {
-		case <-over:
-			running = false
-		default:
-		}
-		if n, err := v.ReadAt(x[:], int64(page-1)); n != 1 || err != nil {
-			t.Fatalf("ReadAt beside a failing Resize: %d, %v", n, err)
+	p := make([]byte, 3*page)
+	for range 20000 {
+		n, err := v.WriteAt(p, 10)
+		if n < len(p) && err == nil {
+			t.Errorf("%d of %d bytes and no error", n, len(p))
+			break
 		}
 	}
+	stop.Store(true)
+	<-over
 }
 
 // What a read beside it returns is the file's, up to one end or the other: no

@@ -48,7 +48,7 @@ func typed(v *View, op string, t reflect.Type, off int64, n int) (unsafe.Pointer
 	if why := refusal(t); why != "" {
 		return nil, invalid(op, v.name, "%s", why)
 	}
-	size := v.size.Load()
+	size := v.settled()
 	switch {
 	case size < 0:
 		return nil, v.closed(op)

@@ -20,8 +20,8 @@ type View struct {
 
 	// size is how many bytes may be accessed, -1 once the view is closed: one
 	// load gives the bound and the state. It is stored under shape.
-	size      atomic.Int64
-	shrinking atomic.Bool // size may be taken back
+	size    atomic.Int64
+	shrinks atomic.Uint32 // odd while a Resize makes it smaller, which may fail
 
 	writable bool
 	private  bool
@@ -73,7 +73,21 @@ func newView(name string, c handle, p *plan) *View {
 func (v *View) Len() int { return int(v.Size()) }
 
 // Size returns the size of the view in bytes: 0 once it is closed.
-func (v *View) Size() int64 { return max(v.size.Load(), 0) }
+func (v *View) Size() int64 { return max(v.settled(), 0) }
+
+// settled is size, but not one that a Resize may still take back: for that it
+// waits. What ends the access to a byte asks for it, and what hands out bytes.
+func (v *View) settled() int64 {
+	for {
+		shrinks := v.shrinks.Load()
+		size := v.size.Load()
+		if shrinks&1 == 0 && v.shrinks.Load() == shrinks {
+			return size
+		}
+		v.shape.Lock() // until it is over
+		v.shape.Unlock()
+	}
+}
 
 // Name returns the name that the view was opened by: that of its file or its
 // shared memory, or "[anonymous]" or "[memory]".
@@ -87,7 +101,7 @@ func (v *View) Name() string { return v.name }
 // to a read-only view and, after Close, any access. The slice may be kept as
 // long as one likes; see the package comment on lifetime.
 func (v *View) Bytes() []byte {
-	size := v.size.Load()
+	size := v.settled()
 	if size < 0 {
 		return nil
 	}

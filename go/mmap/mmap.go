@@ -4,7 +4,8 @@
 // It differs where that package ends the program or allocates: a byte that
 // cannot be read, because somebody has cut the file or the device fails, is an
 // error of ReadAt (a *FaultError of example.com/mapview/go, the panic value of
-// At); Close may be called beside any other method; reading allocates nothing.
+// At), but for the zeros up to the end of the page that the file now ends in;
+// Close may be called beside any other method; reading allocates nothing.
 //
 // The errors have the same texts, and answer errors.Is besides: the one of a
 // closed reader is [os.ErrClosed], that of a bad offset [fs.ErrInvalid]. A file

@@ -43,9 +43,9 @@ const (
 const ANON = 1
 
 // An MMap is mapped memory. It stays mapped, whether or not anything in the
-// program still refers to it, until Unmap. Its methods, Unmap included, may be
-// called at the same time from any number of goroutines; after Unmap every
-// access through a slice of it faults.
+// program still refers to it, until Unmap. Its methods may be called at the same
+// time from any number of goroutines, Unmap included if each has a copy of the
+// slice; after Unmap every access through any of them faults.
 type MMap []byte
 
 // Map maps the whole of f, which may be closed at once.
@@ -135,12 +135,15 @@ func region(f *os.File, length, prot int, offset int64) (*mapview.View, error) {
 	return mapview.Map(f, os.O_RDONLY, opt)
 }
 
-// Lock keeps the bytes of m in physical memory, until Unlock or Unmap.
+// Lock keeps the bytes of m in physical memory, until Unlock or Unmap. It fails
+// for bytes behind the end that the file had, if it has outgrown the mapping in
+// one step.
 func (m MMap) Lock() error {
 	p, err := find(m)
 	if err != nil || len(m) == 0 {
 		return err
 	}
+	p.cover(m)
 	return p.view.Pin(p.offset(m), int64(len(m)))
 }
 
@@ -150,6 +153,7 @@ func (m MMap) Unlock() error {
 	if err != nil || len(m) == 0 {
 		return err
 	}
+	p.cover(m)
 	return p.view.Unpin(p.offset(m), int64(len(m)))
 }
 
@@ -168,17 +172,34 @@ func (m MMap) Flush() error {
 	return err
 }
 
+// flush first flushes what the file is known to have: that tells if it was cut.
 func (p mapping) flush(off, n int64) error {
-	if off+n > p.view.Size() { // past the end that the file had
-		if err := p.view.Refresh(); err != nil {
+	known := p.view.Size()
+	if has := min(n, known-off); has > 0 {
+		if err := p.view.SyncRange(off, has, mapview.SyncData); err != nil {
 			return err
 		}
-		n = min(n, p.view.Size()-off)
 	}
-	if n <= 0 {
+	if off+n <= known {
 		return nil
 	}
-	return p.view.SyncRange(off, n, mapview.SyncData)
+	if err := p.view.Refresh(); errors.Is(err, syscall.ENOMEM) {
+		// The file has outgrown the mapping, so all of m is in it.
+		return p.view.SyncRange(0, 0, mapview.SyncFull)
+	} else if err != nil {
+		return err
+	}
+	if has := min(n, p.view.Size()-off); has > 0 {
+		return p.view.SyncRange(off, has, mapview.SyncData)
+	}
+	return nil
+}
+
+// cover has the view follow its file if it does not reach to the end of m.
+func (p mapping) cover(m MMap) {
+	if p.offset(m)+int64(len(m)) > p.view.Size() {
+		_ = p.view.Refresh() // the call that wants the bytes will tell
+	}
 }
 
 // Unmap ends the mapping and sets m to nil. m must be what Map or MapRegion

@@ -379,6 +379,38 @@ func TestLock(t *testing.T) {
 	}
 }
 
+// Of a map that goes past the end of its file: what was cut off is told, and
+// what the file has got since can be flushed, also when that is more than is
+// mapped.
+func TestFlushLonger(t *testing.T) {
+	f := newFile(t, pattern(page), os.O_RDWR)
+	m := mapped(mmap.MapRegion(f, 3*page, mmap.RDWR, 0, 0))(t)
+	if err := f.Truncate(50); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		wantError(t, m.Flush(), mapview.ErrTruncated)
+	}
+	for _, size := range []int{page, 2 * page, 20 * page} {
+		if err := f.Truncate(int64(size)); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Flush(); err != nil {
+			t.Errorf("file of %d bytes: %v", size, err)
+		}
+		if size > len(m) {
+			continue // what it has got by this jump cannot be locked
+		}
+		last := m[size-1:]
+		if err := last[:1].Lock(); err != nil {
+			t.Errorf("file of %d bytes: Lock: %v", size, err)
+		}
+		if err := last[:1].Unlock(); err != nil {
+			t.Errorf("file of %d bytes: Unlock: %v", size, err)
+		}
+	}
+}
+
 // locked returns how many bytes of this process are locked.
 func locked(t *testing.T) int {
 	t.Helper()
