@@ -207,7 +207,7 @@ mutate 'Go: what is sent is in the view' go/sendfile.go \
 mutate 'Go: records do not go behind a cut' go/appender.go \
     's/^\tcase size < a.end:/\tcase false:/' in_go Appender
 mutate 'Go: a step that finds no room is not the last word' go/appender.go \
-    's/more <= size || a.v.Resize(more) != nil {/more <= size {/; s/^\t\treturn a.v.Resize(size)$/&\n\t} else if true {\n\t\treturn a.v.Resize(more)/' in_go Appender
+    's/more <= size || a.v.growTo(more) != nil {/more <= size {/; s/^\t\treturn a.v.growTo(size)$/&\n\t} else if true {\n\t\treturn a.v.growTo(more)/' in_go Appender
 mutate 'Go: a blank field is a field' go/typed.go \
     's/^\t\t\tf := t.Field(i)/&\n\t\t\tif f.Name == "_" {\n\t\t\t\tcontinue\n\t\t\t}/' in_go Typed
 mutate 'Go: a file of a DirFS does not grow' go/dirfs.go \
@@ -228,9 +228,13 @@ mutate 'mmapgo: a part of a map is not unmapped' go/mmapgo/registry.go \
 mutate 'mmapgo: a part of a map is inside of it' go/mmapgo/registry.go \
     's/if off > int64(p.length) ||.*{/if off < 0 {/' in_go . mmapgo
 mutate 'mmapgo: a part is flushed where it lies' go/mmapgo/mmap.go \
-    's/SyncRange(off, n,/SyncRange(0, n,/' in_go . mmapgo
+    's/SyncRange(off, has,/SyncRange(0, has,/' in_go . mmapgo
 mutate 'mmapgo: what is not there yet is not flushed' go/mmapgo/mmap.go \
-    's/n = min(n, p.view.Size()-off)/_ = 0/' in_go . mmapgo
+    's/if has := min(n, known-off); has > 0/if has := n; has > 0/' in_go . mmapgo
+mutate 'Go: a size that may be taken back is waited for' go/view.go \
+    's/		if shrinks&1 == 0 \&\& v.shrinks.Load() == shrinks {/		if true {/' in_go FailingResize
+mutate 'Go: a write across the end tells so' go/access.go \
+    's/		err = &v.errs().writeShort$/		err = nil/' in_go WriteAcross
 mutate 'mmapgo: nothing executable' go/mmapgo/mmap.go \
     's/case prot&EXEC != 0:/case false:/' in_go . mmapgo
 
