@@ -181,7 +181,7 @@ static long give_blocks(const mv_view *view, const struct mv__fault *f, int fd, 
  * to it directly would make it long again. 0: ask again. */
 static int is_refused_whole(const mv_view *view, const struct mv__fault *f, int fd, uint64_t end)
 {
-    uint64_t before, after;
+    uint64_t before = 0, after = 0;
     int r = mv__source_length(&view->source, fd, &before, NULL);
     int now = touch(view, f, NULL);
     if (r == 0)

@@ -144,7 +144,11 @@ static bool take_path(const char *from, char *path, size_t n)
         return false;
     while (*from) {
         bool newline = strncmp(from, "\\012", 4) == 0;
-        *path++ = newline ? '\n' : *from;
+        if (newline)
+            *path = '\n';
+        else
+            *path = *from;
+        path++;
         from += newline ? 4 : 1;
     }
     *path = 0;

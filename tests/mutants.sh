@@ -55,7 +55,7 @@ guard() {
 # in_go PATTERN [PACKAGE]: Go tests.
 in_go() {
     go test -count=1 -run '^$' "./go${2:+/$2}" || return 99
-    limited go test -count=1 -run "$1" "./go${2:+/$2}" || return 1
+    limited go test -count=1 -failfast -run "$1" "./go${2:+/$2}" || return 1
 }
 
 # The programs that are about one thing.
