@@ -77,8 +77,10 @@ int mv_prefetch(mv_view *view, const mv_range *ranges, uint64_t n, mv_error *err
 {
     struct mv__span span;
     int r = mv__view_enter(view, err);
-    if (r == 0 && n > 0 && !ranges)
-        r = mv__fail(err, -EINVAL, "ranges", "ranges is NULL");
+    if (r != 0)
+        return r;
+    if (n > 0 && !ranges)
+        return mv__fail(err, -EINVAL, "ranges", "ranges is NULL");
     for (uint64_t i = 0; r == 0 && i < n; i++)
         r = mv__view_span(view, ranges[i].offset, ranges[i].length, &span, err);
     struct stretch have = {NULL, NULL};
