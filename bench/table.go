@@ -80,7 +80,7 @@ func (s *series) goroutines() string {
 
 // What the raw format cannot hold in a name, since / separates its keys.
 var spelling = strings.NewReplacer("exp-mmap", "x/exp/mmap", "mapview-mmap", "mapview go/mmap",
-	"ReadAt,Close", "ReadAt+Close", "mv_data+memcpy", "mv_data copy", ",no-handler", " NO_HANDLER",
+	"ReadAt,Close", "ReadAt+Close", "mv_data+memcpy", "mv_data copy", ",no-handler", " NO_HANDLER", "rep-movsb", "rep movsb",
 	",resident", " Resident", ",one", ", one", ",two", ", two", ",ahead", " AHEAD", ",alone", " alone",
 	",mounted", ", mounted for this")
 
