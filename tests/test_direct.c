@@ -275,9 +275,9 @@ static void test_detach_tells_what_was_done(void **state)
     const uint64_t n = TRAP_PAGES * PAGE;
     struct trap trap;
     const char *path = make_file(scratch("file"), n + PAGE);
+    trap_make(&trap, detach_now, NULL);
     to_detach = open_view(path, MV_OPEN_WRITE);
     SAME(mv_read(to_detach, &(char){0}, 1, 0, NULL), 1); /* the guard is there from now on */
-    trap_make(&trap, detach_now, NULL);
     REFUSED(-EBADF, mv_write(to_detach, trap.bytes, n, 100, ERR));
     CHECK(trap_free(&trap));
     uint64_t done = support_error.done;
