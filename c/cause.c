@@ -178,7 +178,8 @@ static long give_blocks(const mv_view *view, const struct mv__fault *f, int fd, 
 
 /* Whether the page cannot be touched though the file is long enough, before
  * and after. A file that was cut in between gives the same fault, and writing
- * to it directly would make it long again. 0: ask again. */
+ * to it directly would make it long again: mv__through_pwrite looks once more
+ * just before, but this look makes the race a rare one. 0: ask again. */
 static int is_refused_whole(const mv_view *view, const struct mv__fault *f, int fd, uint64_t end)
 {
     uint64_t before = 0, after = 0;
