@@ -232,7 +232,7 @@ mutate 'mmapgo: a part is flushed where it lies' go/mmapgo/mmap.go \
 mutate 'mmapgo: what is not there yet is not flushed' go/mmapgo/mmap.go \
     's/if has := min(n, known-off); has > 0/if has := n; has > 0/' in_go . mmapgo
 mutate 'Go: a size that may be taken back is waited for' go/view.go \
-    's/		if shrinks&1 == 0 \&\& v.shrinks.Load() == shrinks {/		if true {/' in_go FailingResize
+    's/		if shrinks&1 == 0 \&\& v.shrinks.Load() == shrinks {/		if shrinks == 0 || true {/' in_go FailingResize
 mutate 'Go: a write across the end tells so' go/access.go \
     's/		err = &v.errs().writeShort$/		err = nil/' in_go WriteAcross
 mutate 'mmapgo: nothing executable' go/mmapgo/mmap.go \

@@ -261,7 +261,7 @@ static void test_old_kernel(void **state)
 
 /* ---- a detach in the midst of a guarded copy ---- */
 
-static mv_view *to_detach;
+static mv_view *_Atomic to_detach; /* the trap's thread is there before it */
 
 static void detach_now(void *argument)
 {
