@@ -23,10 +23,10 @@
  * r10 is the whole count; rcx (rax in the second range), r8 and r9 stay what
  * the caller has given. A number is copied at once or, after a fault, not at
  * all: it resumes at mv__cpu_untouched. Vectors of 32 bytes are used when the
- * processor has them (mv__cpu_wide). rep movsb is slow to begin, and the
- * fastest from some ten kilobytes on.
+ * processor has them (mv__cpu_wide). rep movsb is slow to begin, and on some
+ * processors slow to the end: it is for what no cache holds.
  */
-#define REP_MOVSB_FROM "32768"
+#define REP_MOVSB_FROM "1048576"
 
 /* A place in the code that C and the linker may know. */
 #define AT(name) "    .globl " name "\n    .hidden " name "\n" name ":\n"
