@@ -120,7 +120,8 @@ static void copy_small(void)
     SAME(faults, 0);
 }
 
-/* Each has a block of a vector, and the size from which another code copies. */
+/* What takes many blocks of vectors. (From 1 MiB on, where another code copies:
+ * see test_copy.c.) */
 static const size_t large[] = {4096, 32768, 65536};
 enum { LARGE = sizeof large / sizeof *large, LARGE_PAGES = 20 };
 
