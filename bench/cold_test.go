@@ -63,20 +63,6 @@ func TestColdSamples(t *testing.T) {
 	}
 }
 
-func TestColdRowsInTheTable(t *testing.T) {
-	raw := strings.Join([]string{
-		"BenchmarkCold/lang=go/impl=mapview/op=ReadAt/size=4096-2\t1\t5000000.0 ns/op\t1500 p99-gap-us",
-		"BenchmarkCold/lang=go/impl=exp-mmap/op=ReadAt/size=4096-2\t1\t10000000.0 ns/op\t30000 p99-gap-us",
-		"BenchmarkCold/lang=go/impl=mapview/op=ReadAt/size=4096/again=1-2\t1\t5000000.0 ns/op\t1500 p99-gap-us",
-	}, "\n") + "\n"
-	text := table(t, raw)
-	for _, want := range []string{"0.500 (0.500-0.500)", "1.5 ms", "30.0 ms", "64 goroutines, at random, on this disk"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("no %q in\n%s", want, text)
-		}
-	}
-}
-
 func TestColdLinesAreWrittenAndRead(t *testing.T) {
 	f := coldTestFile(t)
 	b := &block{name: "Cold", size: coldPage, variants: coldVariants()[3:4], cold: f}
@@ -92,9 +78,8 @@ func TestColdLinesAreWrittenAndRead(t *testing.T) {
 	if err := writeSamples(&raw, b, samples); err != nil {
 		t.Fatal(err)
 	}
-	r := &report{config: map[string]string{}}
-	if err := r.read(&raw); err != nil || len(r.groups) != 1 || len(r.groups[0].series[0].values["p99-gap-us"]) != 1 {
-		t.Errorf("%v: %v", err, r.groups)
+	if lines := readRaw(t, raw.String()); len(lines) != 1 || len(lines[0].values["p99-gap-us"]) != 1 {
+		t.Errorf("%v", lines)
 	}
 }
 

@@ -3,13 +3,11 @@
 //	bench -dir DIR -seconds S    measures, with files in DIR, and prints the raw text
 //	bench -dir DIR -delayed CTL  measures cold reads alone, with DIR on the fault
 //	                             disk that takes commands at CTL
-//	bench -table FILE...         prints the table of raw texts, of Go and of C
 //
-// bench/run does all of it: builds, runs both languages, prints the table.
+// bench/run does all of it: builds, runs both languages, and has report/ print the table.
 package main
 
 import (
-	"bufio"
 	"errors"
 	"flag"
 	"fmt"
@@ -25,15 +23,12 @@ func main() {
 	seconds := flag.Float64("seconds", 20, "about how long to measure")
 	run := flag.String("run", "", "what the progress line begins with")
 	delayed := flag.String("delayed", "", "where the fault disk under dir takes commands (see tests/faults/disk.c)")
-	table := flag.Bool("table", false, "print the table of the raw texts named")
 	flag.Parse()
 	var err error
 	switch {
-	case *table && flag.NArg() > 0:
-		err = printTable(os.Stdout, flag.Args())
-	case !*table && *dir != "" && *delayed != "" && flag.NArg() == 0:
+	case *dir != "" && *delayed != "" && flag.NArg() == 0:
 		err = measureDelayed(os.Stdout, *dir, *delayed, newProgress(*run))
-	case !*table && *dir != "" && flag.NArg() == 0:
+	case *dir != "" && flag.NArg() == 0:
 		err = measureAll(os.Stdout, *dir, time.Duration(*seconds*float64(time.Second)), newProgress(*run))
 	default:
 		flag.Usage()
@@ -43,26 +38,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
-}
-
-func printTable(w io.Writer, names []string) error {
-	r := &report{config: map[string]string{}}
-	for _, name := range names {
-		f, err := os.Open(name)
-		if err != nil {
-			return err
-		}
-		err = r.read(f)
-		f.Close()
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-	}
-	out := bufio.NewWriter(w)
-	if err := writeTable(out, r); err != nil {
-		return err
-	}
-	return out.Flush()
 }
 
 // plan opens the blocks in the order of the table. Reading and writing have a
@@ -128,7 +103,6 @@ func measureOne(w io.Writer, open func() (*block, error), budget time.Duration, 
 	if err != nil {
 		return err
 	}
-	g := group{name: b.name, lang: "go", size: b.size}
 	p.title = fmt.Sprintf("Go, %s %d", b.name, b.size)
 	samples, err := b.measure(budget, p.round)
 	if err == nil {
@@ -138,7 +112,7 @@ func measureOne(w io.Writer, open func() (*block, error), budget time.Duration, 
 		err = closed
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", g.title(), err)
+		return fmt.Errorf("%s: %w", p.title, err)
 	}
 	runtime.GC()
 	return nil

@@ -208,6 +208,10 @@ func (g *group) verb() string {
 	return fmt.Sprintf("%d reads", accessesOf(g.size))
 }
 
+// accessesOf returns how many accesses of that size are one op of the notes'
+// blocks: as many as they have, or what the file of them holds of so large ones.
+func accessesOf(size int) int { return min(500, 500*4096/size) }
+
 func bytesText(n int) string {
 	switch {
 	case n == 1:

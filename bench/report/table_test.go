@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 )
 
@@ -74,33 +73,6 @@ func TestRawTextRefusesHalfLines(t *testing.T) {
 		if r.read(strings.NewReader(line)) == nil {
 			t.Errorf("%q is accepted", line)
 		}
-	}
-}
-
-func TestSamplesComeBackFromTheRawText(t *testing.T) {
-	b := &block{name: "Write", size: 1024, variants: []variant{{impl: "mapview", op: "WriteAt"},
-		{impl: "memory", op: "copy", goroutines: 2, again: true}}}
-	var text bytes.Buffer
-	err := writeSamples(&text, b, [][]sample{
-		{{ops: 10, time: 200 * time.Microsecond, bytes: 8, allocs: 2}, {ops: 1, time: time.Microsecond}},
-		{{ops: 10, time: 400 * time.Microsecond}, {ops: 1, time: time.Microsecond}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := readRaw(t, text.String()).groups[0]
-	if g.name != "Write" || g.lang != "go" || g.size != 1024 || !g.series[1].again {
-		t.Errorf("%+v", g)
-	}
-	values := g.series[0].values
-	if fmt.Sprint(values["ns/op"], values["B/op"], values["allocs/op"]) != "[20000 40000] [8 0] [2 0]" {
-		t.Errorf("%v", values)
-	}
-	if mbs := values["MB/s"][0]; mbs != 25600 { // 512 000 bytes in 20 us
-		t.Errorf("%v MB/s", mbs)
-	}
-	if mbs := g.series[1].values["MB/s"][0]; mbs != 1024000 { // and by each of two in 1 us
-		t.Errorf("%v MB/s of two goroutines", mbs)
 	}
 }
 
@@ -232,4 +204,26 @@ func TestTableShowsTwoGoroutinesOverOne(t *testing.T) {
 		"mapview ReadAt, two 2.2 4.4 1.10 (1.10-1.10) 1.10 (1.10-1.10)",
 		"unguarded copy, one 1.0 2.0 1 1 ", "unguarded copy, two 2.0 4.0 1 2.00 (2.00-2.00)",
 		"mapview ReadAt, one: 2.00x unguarded copy, one mapview ReadAt, two: 1.10x unguarded copy, two")
+}
+
+func TestColdRowsInTheTable(t *testing.T) {
+	raw := strings.Join([]string{
+		"BenchmarkCold/lang=go/impl=mapview/op=ReadAt/size=4096-2\t1\t5000000.0 ns/op\t1500 p99-gap-us",
+		"BenchmarkCold/lang=go/impl=exp-mmap/op=ReadAt/size=4096-2\t1\t10000000.0 ns/op\t30000 p99-gap-us",
+		"BenchmarkCold/lang=go/impl=mapview/op=ReadAt/size=4096/again=1-2\t1\t5000000.0 ns/op\t1500 p99-gap-us",
+	}, "\n") + "\n"
+	text := table(t, raw)
+	for _, want := range []string{"0.500 (0.500-0.500)", "1.5 ms", "30.0 ms", "64 goroutines, at random, on this disk"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
+
+func TestTableShowsEachSkipOnce(t *testing.T) {
+	const line = "SKIPPED two goroutines: there is only one processor\n"
+	text := table(t, rawText("go")+line+line, line)
+	if strings.Count(text, "\nSKIPPED: two goroutines: there is only one processor\n") != 1 {
+		t.Error(text)
+	}
 }
