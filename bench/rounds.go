@@ -137,6 +137,9 @@ func roundsIn(budget, one time.Duration) int {
 
 // round takes one sample of each variant.
 func (b *block) round(r int, ops []int) ([]sample, error) {
+	if err := step(); err != nil {
+		return nil, err
+	}
 	samples := make([]sample, len(b.variants))
 	for _, k := range order(r, len(b.variants)) {
 		var err error

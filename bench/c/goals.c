@@ -267,6 +267,8 @@ static int goal_round(struct scene *s, const struct goal_block *b, int round)
 {
     struct goal_sample samples[MOST_WAYS] = {{0}};
     int n = count_ways(b), r = round < 0 ? 0 : round;
+    if (step() != 0)
+        return -1;
     for (int place = 0; place < n; place++) {
         int k = ((r % 2 ? n - 1 - place : place) + r / 2) % n;
         if (take_way(s, &b->ways[k], &samples[k]) != 0)

@@ -61,6 +61,11 @@ void fill_random(void *buf, size_t n, uint64_t *seed);
 /* now returns seconds of a clock that only goes forward. */
 double now(void);
 
+/* step waits for the turn of this runner, before each round: with BENCH_STEP=IN,OUT
+ * it writes a byte to the descriptor OUT and waits for one from IN, so that two
+ * builds of a runner can take turns. It returns 0, or -1 after a message. */
+int step(void);
+
 /* fail prints a message, with the text of errno if it is not 0; returns -1. */
 int fail(const char *what, const char *which);
 
