@@ -1,11 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -104,42 +101,6 @@ func TestGoalsOfTheCProgram(t *testing.T) {
 			if want.meaning != "" && (want.factor > 0) == (want.most > 0) {
 				t.Errorf("%s: %q asks for nothing, or for two things", name, want.meaning)
 			}
-		}
-	}
-}
-
-func TestGoalChecksSeeWrongWays(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "broken")
-	buildC(t, program, "-I../include", "c/testdata/broken_goals.c", "c/goals.c", "c/rounds.c")
-	run := func(how string) (string, error) {
-		cmd := exec.Command(program, t.TempDir(), "0.1")
-		cmd.Env = append(os.Environ(), "BROKEN="+how)
-		out, err := cmd.Output()
-		return string(out), err
-	}
-	out, err := run("")
-	if err != nil {
-		t.Fatalf("the right ways: %v", err)
-	}
-	r := readRaw(t, out)
-	if len(r.skips) == 0 || !strings.Contains(r.skips[len(r.skips)-1], "Nowhere") {
-		t.Errorf("a state that cannot be had is not said: %v", r.skips)
-	}
-	if len(r.groups) == 1 {
-		if g := r.groups[0]; g.name != "Broken" || len(g.series) != 3 || g.series[0].values["folio-KiB"] == nil {
-			t.Errorf("%+v", g)
-		}
-	} else if len(r.skips) != 2 { // on a file system of other folios
-		t.Fatalf("%s", out)
-	}
-	if len(r.skips) == 2 {
-		t.Skipf("nothing to be checked here: %v", r.skips)
-	}
-	for _, how := range []string{"nothing", "failing", "first", "last-byte", "short"} {
-		var failed *exec.ExitError
-		out, err := run(how)
-		if !errors.As(err, &failed) || failed.ExitCode() != 1 || len(failed.Stderr) == 0 || out != "" {
-			t.Errorf("%s: %v, and %q", how, err, out)
 		}
 	}
 }
