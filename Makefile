@@ -271,7 +271,7 @@ do-bench: library
 # The header is laid out by hand, as the manual that it is.
 C_FILES := $(filter-out include/%,$(wildcard c/*.[ch] c/examples/*.c tests/*.[ch] tests/faults/*.[ch] \
 	tests/crash/*.[ch] \
-	tests/guard/*.[ch] bench/c/*.[ch]))
+	tests/guard/*.[ch] bench/c/*.[ch] bench/c/testdata/*.c))
 GO_MODULES := . $(patsubst %/go.mod,%,$(wildcard bench/go.mod tests/dropin/go.mod tests/gomodule/go.mod))
 
 ## lint: clang-format, clang-tidy, cppcheck, gofmt, go vet, shellcheck

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"os/exec"
@@ -34,6 +35,65 @@ func TestCCheckSeesWrongVariants(t *testing.T) {
 	wantFailure(t, program, "write", "lost", file, "1024")
 }
 
+// A rawLine is a line of one variant in one round.
+type rawLine struct {
+	block, impl, op string
+	again           bool
+	ops             float64
+	values          map[string]float64
+}
+
+// rawLines reads what a C program has printed: the lines, and those of states
+// that cannot be had. Every block must have begun with a Row and a State line.
+func rawLines(t *testing.T, text string) (lines []rawLine, skips []string) {
+	t.Helper()
+	heads := map[string]bool{}
+	for _, text := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+		if strings.HasPrefix(text, "SKIPPED ") {
+			skips = append(skips, text)
+			continue
+		}
+		if kind, rest, ok := strings.Cut(text, " "); ok && (kind == "Row" || kind == "State") {
+			name, _, _ := strings.Cut(rest, "\t")
+			heads[kind+name] = true
+			continue
+		}
+		line := rawLine{values: map[string]float64{}}
+		fields := strings.Split(text, "\t")
+		for _, key := range strings.Split(strings.TrimSuffix(fields[0], "-1"), "/") {
+			name, value, _ := strings.Cut(key, "=")
+			switch name {
+			case "impl":
+				line.impl = value
+			case "op":
+				line.op = value
+			case "again":
+				line.again = value == "1"
+			default:
+				line.block += "/" + key
+			}
+		}
+		line.block = line.block[1:]
+		if !heads["Row"+line.block] || !heads["State"+line.block] {
+			t.Fatalf("%s: no Row or no State line before %q", line.block, text)
+		}
+		line.ops, _ = strconv.ParseFloat(fields[1], 64)
+		for _, field := range fields[2:] {
+			value, unit, _ := strings.Cut(field, " ")
+			v, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				t.Fatalf("%q: %v", text, err)
+			}
+			line.values[unit] = v
+		}
+		if line.impl == "" || line.op == "" || line.ops < 1 || line.values["ns/op"] <= 0 {
+			t.Fatalf("%q is not complete", text)
+		}
+		lines = append(lines, line)
+	}
+	return lines, skips
+}
+
 func TestCWritesTheSameRawText(t *testing.T) {
 	program := buildBroken(t)
 	for _, direction := range []string{"read", "write"} {
@@ -42,24 +102,54 @@ func TestCWritesTheSameRawText(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s %d: %v", direction, size, err)
 			}
-			variants := readRaw(t, string(out))
-			var s *rawVariant
-			for _, v := range variants {
-				if v.keys["lang"] != "c" || v.keys["size"] != strconv.Itoa(size) {
-					t.Fatalf("%s", out)
+			lines, _ := rawLines(t, string(out))
+			block := fmt.Sprintf("Benchmark%s/lang=c/size=%d", strings.ToUpper(direction[:1])+direction[1:], size)
+			if len(lines) < 3*minRounds || len(lines)%3 != 0 {
+				t.Fatalf("%d lines", len(lines))
+			}
+			for i, line := range lines {
+				if line.block != block || line.again != (i%3 == 2) {
+					t.Fatalf("%+v", line)
 				}
-				if v.keys["again"] != "" {
-					s = v
+				// The table divides by the accesses, which C counts by itself.
+				n := line.values["ns/op"] * line.values["MB/s"] / 1000 / float64(size)
+				if want := float64(accessesOf(size)); math.Abs(n-want) > want/1000 {
+					t.Errorf("%s %d: an op has %.2f accesses, not %.0f", direction, size, n, want)
 				}
 			}
-			if s == nil || len(s.values["ns/op"]) < minRounds || len(s.values["MB/s"]) < minRounds {
-				t.Fatalf("%s %d: no second of a pair with %d rounds: %s", direction, size, minRounds, out)
-			}
-			// The table divides by the accesses, which C counts by itself.
-			n := s.values["ns/op"][0] * s.values["MB/s"][0] / 1000 / float64(size)
-			if want := float64(accessesOf(size)); math.Abs(n-want) > want/1000 {
-				t.Errorf("%s %d: an op has %.2f accesses, not %.0f", direction, size, n, want)
-			}
+		}
+	}
+}
+
+func TestGoalChecksSeeWrongWays(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "broken")
+	buildC(t, program, "-I../include", "c/testdata/broken_goals.c", "c/goals.c", "c/rounds.c")
+	run := func(how string) (string, error) {
+		cmd := exec.Command(program, t.TempDir())
+		cmd.Env = append(os.Environ(), "BROKEN="+how)
+		out, err := cmd.Output()
+		return string(out), err
+	}
+	out, err := run("")
+	if err != nil {
+		t.Fatalf("the right ways: %v", err)
+	}
+	lines, skips := rawLines(t, out)
+	if len(skips) == 0 || !strings.Contains(skips[len(skips)-1], "Nowhere") {
+		t.Errorf("a state that cannot be had is not said: %v", skips)
+	}
+	if len(skips) == 2 { // on a file system of other folios
+		t.Skipf("nothing to be checked here: %v", skips)
+	}
+	if len(lines) != 3 || lines[0].values["folio-KiB"] == 0 {
+		t.Fatalf("%s", out)
+	}
+	for _, how := range []string{"nothing", "failing", "first", "last-byte", "short"} {
+		var failed *exec.ExitError
+		out, err := run(how)
+		if !errors.As(err, &failed) || failed.ExitCode() != 1 || len(failed.Stderr) == 0 ||
+			strings.Contains(out, "ns/op") {
+			t.Errorf("%s: %v, and %q", how, err, out)
 		}
 	}
 }

@@ -1,13 +1,7 @@
 /*
- * goals.c: the ways of writing, timed.
- *
- *   goals DIR SECONDS [RUN]     all blocks, with files in DIR
- *   goals -only BLOCK DIR SECONDS
- *   goals -growth NAME DIR      the growth block, as of the file system NAME
- *
- * prints raw text in the Go benchmark format, as bench does. An op's dev-B are
- * bytes that the kernel's counter of the block device (/sys/dev/block/N:M/stat)
- * moved on by meanwhile, whoever wrote them; faults are the process's own.
+ * goals.c: the ways of writing, timed. An op's dev-B are bytes that the kernel's
+ * counter of the block device (/sys/dev/block/N:M/stat) moved on by meanwhile,
+ * whoever wrote them; faults are the process's own.
  */
 
 #include <errno.h>
@@ -19,10 +13,12 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "goals.h"
 #include "rounds.h"
+#include "rows.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -312,6 +308,16 @@ static int state_is_right(struct scene *s)
     return 0;
 }
 
+static void print_head(const struct scene *s, const struct goal_block *b)
+{
+    printf("Row Benchmark%s/lang=c/size=%zu\t%s\n", s->name, s->unit, b->title);
+    printf("State Benchmark%s/lang=c/size=%zu\t", s->name, s->unit);
+    if (s->fill)
+        printf("folios of %.0f KiB, by the faults of MADV_POPULATE_WRITE\n", s->state);
+    else
+        printf("a new file in each round\n");
+}
+
 static int measure_block(struct scene *s, const struct goal_block *b, double seconds, const char *run)
 {
     s->name = b->name;
@@ -328,36 +334,38 @@ static int measure_block(struct scene *s, const struct goal_block *b, double sec
         return -1;
     if (!state_is_right(s))
         return 0;
+    print_head(s, b);
     return rounds_of(s, b, seconds, run);
 }
 
-static int is_meant(const struct goal_block *b, const char *only)
+/* A row is the blocks whose names begin with its own. */
+static int is_of(const struct goal_block *b, const struct row *row)
 {
-    return !only || strcmp(b->name, only) == 0;
+    return strncmp(b->name, row->name, strlen(row->name)) == 0;
 }
 
-static int measure_goals(const char *dir, double seconds, const char *run, const char *only)
+int measure_goals(const struct row *row, const struct order *order)
 {
     static const struct goal_block *const lists[] = {update_blocks, stream_blocks};
     char path[4096];
     struct scene s = {.path = path, .fd = -1, .bytes = aligned_alloc(4096, PIECE)};
     int rc = s.bytes ? 0 : fail("no memory", "goals"), count = 0;
     uint64_t seed = 5;
-    snprintf(path, sizeof path, "%s/goals", dir);
+    snprintf(path, sizeof path, "%s/goals", order->dir);
     if (rc == 0)
         fill_random(s.bytes, PIECE, &seed);
     for (int l = 0; l < 2; l++)
         for (const struct goal_block *b = lists[l]; b->name; b++)
-            count += is_meant(b, only);
+            count += is_of(b, row);
     for (int l = 0; l < 2; l++)
         for (const struct goal_block *b = lists[l]; rc == 0 && b->name; b++)
-            rc = is_meant(b, only) ? measure_block(&s, b, seconds / count, run) : 0;
+            rc = is_of(b, row) ? measure_block(&s, b, order->seconds / count, order->run) : 0;
     unlink(path);
     free(s.bytes);
     return rc;
 }
 
-static int measure_growth(const char *name, const char *dir)
+static int measure_growth_for(const char *name, const char *dir, double seconds, const char *run)
 {
     char path[4096], block[64];
     struct goal_block b = growth_block;
@@ -365,30 +373,40 @@ static int measure_growth(const char *name, const char *dir)
     snprintf(path, sizeof path, "%s/goals", dir);
     snprintf(block, sizeof block, "GrowthOn%s", name);
     b.name = block;
-    int rc = s.bytes ? measure_block(&s, &b, brief, "") : fail("no memory", name);
+    int rc = s.bytes ? measure_block(&s, &b, seconds, run) : fail("no memory", name);
     unlink(path);
     free(s.bytes);
     return rc;
 }
 
-int main(int argc, char **argv)
+int measure_growth(const char *name, const char *dir)
 {
-    int rc;
-    double seconds = argc == 3 || argc == 4 ? strtod(argv[2], NULL) : 0;
-    if (argc == 4 && strcmp(argv[1], "-growth") == 0) {
-        rc = measure_growth(argv[2], argv[3]);
-    } else if (seconds > 0) {
-        rc = measure_goals(argv[1], seconds, argc == 4 ? argv[3] : "", NULL);
-    } else if (argc == 5 && strcmp(argv[1], "-only") == 0) {
-        rc = measure_goals(argv[3], strtod(argv[4], NULL), "", argv[2]);
-    } else {
-        fprintf(stderr, "usage: goals DIR SECONDS [RUN]\n       goals -only BLOCK DIR SECONDS\n"
-                        "       goals -growth NAME DIR\n");
-        return 2;
-    }
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\r\033[K");
-    if (fflush(stdout) != 0)
-        rc = fail("standard output", "C");
-    return rc == 0 ? 0 : 1;
+    return measure_growth_for(name, dir, brief, "");
 }
+
+static int measure_growth_here(const struct row *row, const struct order *order)
+{
+    static const struct {
+        unsigned long magic;
+        const char *name;
+    } known[] = {{0xEF53, "ext4"}, {0x58465342, "xfs"}, {0x9123683E, "btrfs"}, {0x01021994, "tmpfs"}};
+    struct statfs fs;
+    const char *name = "another";
+    if (statfs(order->dir, &fs) != 0)
+        return fail("statfs", row->name);
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (known[i].magic == ((unsigned long)fs.f_type & 0xFFFFFFFF))
+            name = known[i].name;
+    return measure_growth_for(name, order->dir, order->seconds, order->run);
+}
+
+const struct row goal_rows[] = {
+    {"Scatter", 0, 9, "scattered updates, then one sync", measure_goals},
+    {"Prefault", 1, 4, "bringing pages in for writing", measure_goals},
+    {"Rewrite", 1, 6, "a synced range written from end to end again", measure_goals},
+    {"RangeSync", 1, 4, "the sync of one dirty page beside others", measure_goals},
+    {"Bulk", 0, 8, "much written in bulk, durable at the end", measure_goals},
+    {"Append", 0, 6, "records behind each other", measure_goals},
+    {"Growth", 1, 2, "a file that grows while its pages are in use", measure_growth_here},
+    {0},
+};

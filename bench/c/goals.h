@@ -55,6 +55,7 @@ struct goal_block {
     const char *name;
     size_t size, worked, unit, fill;
     struct way ways[MOST_WAYS];
+    const char *title;
     int latencies; /* a second op of each way, with the time of each access */
 };
 

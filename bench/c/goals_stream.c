@@ -306,6 +306,7 @@ const struct goal_block stream_blocks[] = {
          {"device", "O_DIRECT+fdatasync", new_direct, bulk_direct, check_bulk, 0},
          {"mmap", "memcpy+msync", new_map, bulk_by_hand, check_bulk, 1},
      },
+     "64 MiB in pieces of 1 MiB, durable at the end, to a new file",
      0},
     {"BulkOver",
      64 * MIB,
@@ -319,6 +320,7 @@ const struct goal_block stream_blocks[] = {
          {"device", "O_DIRECT+fdatasync", old_direct, bulk_direct, check_bulk, 0},
          {"mmap", "memcpy+msync", old_map, bulk_by_hand, check_bulk, 1},
      },
+     "64 MiB in pieces of 1 MiB, durable at the end, over a file in memory",
      0},
     {"Append",
      64 * MIB,
@@ -332,6 +334,7 @@ const struct goal_block stream_blocks[] = {
          {"mmap", "fallocate+memcpy", map_log, append_by_hand, check_log, 0},
          {"libc", "write", empty_file, append_by_write, check_log, 1},
      },
+     "131072 records of 256 bytes behind each other, no sync",
      1},
     {NULL},
 };
@@ -349,4 +352,5 @@ const struct goal_block growth_block = {
         {"libc", "fallocate", start_small, grow_by_fallocate, check_growth, 0},
         {"mmap", "munmap+fallocate+mmap", small_map, grow_by_hand, check_growth, 1},
     },
+    "a file with 8 MiB in use grows by 1 MiB of real blocks",
     0};

@@ -204,6 +204,14 @@ static int run_round(struct block *block, int round, const long *ops, struct sam
     return 0;
 }
 
+static void print_head(const struct block *block)
+{
+    printf("Row Benchmark%s/lang=c/size=%zu\t%s\n", block->name, block->size, block->title);
+    printf(
+        "State Benchmark%s/lang=c/size=%zu\ta file of %d KiB, written at once and read once before\n",
+        block->name, block->size, FILE_SIZE >> 10);
+}
+
 static void print_round(const struct block *block, const struct sample *samples)
 {
     for (int k = 0; k < block->count; k++) {
@@ -265,6 +273,8 @@ static int measure(struct block *block, double seconds, const char *run)
     if (!samples)
         return fail("no memory", block->name);
     int rc = run_rounds(block, run, ops, samples, rounds);
+    if (rc == 0)
+        print_head(block);
     for (int r = 0; rc == 0 && r < rounds; r++)
         print_round(block, &samples[(size_t)r * (size_t)block->count]);
     free(samples);

@@ -36,6 +36,7 @@ struct variant {
 /* A block is one row of the plan: variants that do the same work. */
 struct block {
     const char *name;    /* as in the raw text: Read, Write, WriteSync, Guard, GuardWrite */
+    const char *title;   /* one phrase about the work */
     size_t size;         /* bytes of one access */
     size_t accesses;     /* in one op: block_measure sets it */
     const char *path;    /* the file */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "../goals.h"
+#include "../rows.h"
 
 static int is(const char *name)
 {
@@ -57,13 +58,20 @@ static int check(struct scene *s)
     }
 
 const struct goal_block update_blocks[] = {
-    {"Broken", 4 * MIB, 4 * MIB, MIB, 4 * KIB, WAYS, 0},
-    {"Nowhere", 4 * MIB, 4 * MIB, MIB, 4 * MIB, WAYS, 0},
+    {"Broken", 4 * MIB, 4 * MIB, MIB, 4 * KIB, WAYS, "", 0},
+    {"Nowhere", 4 * MIB, 4 * MIB, MIB, 4 * MIB, WAYS, "", 0},
     {NULL},
 };
 
 const struct goal_block stream_blocks[] = {{NULL}};
-const struct goal_block growth_block = {"Growth", 4 * MIB, MIB, MIB, 0, {{NULL}}, 0};
+const struct goal_block growth_block = {"Growth", 4 * MIB, MIB, MIB, 0, {{NULL}}, "", 0};
+
+int main(int argc, char **argv)
+{
+    struct order order = {argc > 1 ? argv[1] : ".", 0.1, ""};
+    struct row both = {"", 0, 0, "", measure_goals};
+    return measure_goals(&both, &order) == 0 ? 0 : 1;
+}
 
 int mv_open(const char *path, const mv_options *options, mv_view **out, mv_error *err)
 {

@@ -1,12 +1,4 @@
-/*
- * bench.c: the notes' benchmark, repaired and with writing, in C.
- *
- *   bench DIR SECONDS [RUN]
- *
- * makes its files in DIR, measures for about SECONDS and prints the raw text in
- * the Go benchmark format. The progress line begins with RUN. bench/run does all
- * of it.
- */
+/* notes.c: the notes' benchmark, repaired and with writing, in C. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +10,7 @@
 #include <unistd.h>
 
 #include "rounds.h"
+#include "rows.h"
 
 /* The compiler must not see that a copy is written over by the next one. */
 #define KEEP() __asm__ volatile("" ::: "memory")
@@ -341,21 +334,22 @@ static void add_guarded_writes(struct block *b, struct opened *o)
     block_add(b, &(struct variant){"unguarded", "memcpy", write_memory, view, data, -1, 1});
 }
 
-/* A row of the plan. */
-struct row {
+/* A plan is a block of one of the rows. */
+struct plan {
     const char *name;
     size_t size;
     void (*add)(struct block *, struct opened *);
 };
 
-static int run_row(const struct row *row, const char *path, const char *content, double seconds,
-                   const char *run)
+static int run_plan(const struct plan *plan, const char *title, const char *path, const char *content,
+                    double seconds, const char *run)
 {
-    struct block b = {.name = row->name, .size = row->size, .path = path, .content = content};
+    struct block b = {
+        .name = plan->name, .title = title, .size = plan->size, .path = path, .content = content};
     struct opened o;
     int rc = open_all(&o, path, content == NULL);
     if (rc == 0) {
-        row->add(&b, &o);
+        plan->add(&b, &o);
         rc = block_measure(&b, seconds, run);
     }
     return close_all(&o, rc);
@@ -376,7 +370,7 @@ static int make_file(const char *path, char *content, uint64_t seed)
     return rc;
 }
 
-static const struct row plan[] = {
+static const struct plan plans[] = {
     {"Read", 4096, add_reads},
     {"Read", 1024, add_reads},
     {"Write", 4096, add_writes},
@@ -392,28 +386,30 @@ static const struct row plan[] = {
     {"GuardWrite", 64, add_guarded_writes},
     {"GuardWrite", 4096, add_guarded_writes},
 };
+enum { PLANS = sizeof plans / sizeof plans[0] };
 
-int main(int argc, char **argv)
+static int measure_notes(const struct row *row, const struct order *order)
 {
-    double seconds = argc == 3 || argc == 4 ? strtod(argv[2], NULL) : 0;
-    if (seconds <= 0) {
-        fprintf(stderr, "usage: bench DIR SECONDS [RUN]\n");
-        return 2;
-    }
-    static char content[FILE_SIZE], scratch[FILE_SIZE];
-    char read_path[4096], write_path[4096];
-    snprintf(read_path, sizeof read_path, "%s/c-read", argv[1]);
-    snprintf(write_path, sizeof write_path, "%s/c-write", argv[1]);
-    if (make_file(read_path, content, 1) != 0 || make_file(write_path, scratch, 2) != 0)
-        return 1;
-    int rows = (int)(sizeof plan / sizeof plan[0]);
-    for (int i = 0; i < rows; i++) {
-        int reads = strstr(plan[i].name, "Write") == NULL;
-        if (run_row(&plan[i], reads ? read_path : write_path, reads ? content : NULL, seconds / rows,
-                    argc == 4 ? argv[3] : "") != 0)
-            return 1;
-    }
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\r\033[K");
-    return fflush(stdout) == 0 ? 0 : fail("standard output", "C");
+    static char content[FILE_SIZE];
+    char path[4096];
+    int count = 0, rc, reads = strstr(row->name, "Write") == NULL;
+    snprintf(path, sizeof path, "%s/c-notes", order->dir);
+    for (int i = 0; i < PLANS; i++)
+        count += strcmp(plans[i].name, row->name) == 0;
+    rc = make_file(path, content, 1);
+    for (int i = 0; rc == 0 && i < PLANS; i++)
+        if (strcmp(plans[i].name, row->name) == 0)
+            rc = run_plan(&plans[i], row->title, path, reads ? content : NULL, order->seconds / count,
+                          order->run);
+    unlink(path);
+    return rc;
 }
+
+const struct row note_rows[] = {
+    {"Read", 0, 4, "500 reads, one behind the other, of a file in memory", measure_notes},
+    {"Write", 0, 4, "500 writes, one behind the other, to a file in memory", measure_notes},
+    {"WriteSync", 0, 4, "500 writes, then one sync", measure_notes},
+    {"Guard", 1, 14, "500 reads of a view: what the guard costs", measure_notes},
+    {"GuardWrite", 1, 4, "500 writes to a view: what the guard costs", measure_notes},
+    {0},
+};
