@@ -244,7 +244,37 @@ __attribute__((used)) int64_t mv__copy_rest(void *to, const void *from, size_t n
                        err);
 }
 
-#ifndef MV__CPU_CHECKS
+#ifdef MV__CPU_CHECKS
+/* More than caches hold beside the source: there is nothing to keep in them. */
+#define PAST_CACHES ((size_t)16 << 20)
+
+/* The least for which the string instruction is worth its start. */
+#define LEAST_STRING ((size_t)1 << 20)
+
+/* Is it better to copy past the caches? A store in them first reads the line
+ * from memory. What is rewritten from end to end is not read again soon. */
+static bool goes_past_caches(const void *to, size_t n, const _Atomic uint64_t *word, uintptr_t note)
+{
+    if (n >= PAST_CACHES)
+        return true;
+    if (note == MV__CPU_COUNT || !(note & MV__CPU_WRITE))
+        return false;
+    mv_view *view = (mv_view *)((uintptr_t)word - offsetof(mv_view, size));
+    return mv__rewrite_takes(view, (uint64_t)((const unsigned char *)to - view->data), n);
+}
+
+__attribute__((used)) int64_t mv__copy_large(void *to, const void *from, size_t n,
+                                             const _Atomic uint64_t *word, uint64_t expected,
+                                             uintptr_t note)
+{
+    mv__cpu_way *way = mv__cpu_loop;
+    if (goes_past_caches(to, n, word, note))
+        way = mv__cpu_stream;
+    else if (n >= LEAST_STRING && mv__cpu_has_string)
+        way = mv__cpu_string;
+    return way(to, from, n, word, expected, note);
+}
+#else
 static inline int64_t mv__cpu_checked(void *to, const void *from, size_t n,
                                       const _Atomic uint64_t *word, uint64_t expected, uintptr_t note)
 {

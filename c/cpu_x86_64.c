@@ -4,6 +4,7 @@
 
 #if defined(__x86_64__) && !defined(MV__CPU_ANY)
 
+#include <cpuid.h>
 #include <ucontext.h>
 
 /* clang-format off */
@@ -23,10 +24,13 @@
  * r10 is the whole count; rcx (rax in the second range), r8 and r9 stay what
  * the caller has given. A number is copied at once or, after a fault, not at
  * all: it resumes at mv__cpu_untouched. Vectors of 32 bytes are used when the
- * processor has them (mv__cpu_wide). rep movsb is slow to begin, and on some
- * processors slow to the end: it is for what no cache holds.
+ * processor has them (mv__cpu_wide).
+ *
+ * From LARGE on mv__copy_large chooses among three ways to go on, which all
+ * take what mv__cpu_checked does: mv__cpu_loop, the vectors; mv__cpu_string,
+ * rep movsb; and mv__cpu_stream, whose stores go past the caches.
  */
-#define REP_MOVSB_FROM "1048576"
+#define LARGE "65536" /* MV__CPU_LARGE */
 
 /* A place in the code that C and the linker may know. */
 #define AT(name) "    .globl " name "\n    .hidden " name "\n" name ":\n"
@@ -130,8 +134,10 @@ __asm__(
     "    movups %xmm6, -32(%rdi,%rdx)\n"
     "    movups %xmm7, -16(%rdi,%rdx)\n"
     RETURN
-    "8:  cmp $" REP_MOVSB_FROM ", %rdx\n"
-    "    jae mv__cpu_bytes\n"
+    "8:  cmp $" LARGE ", %rdx\n"
+    "    jae mv__copy_large\n"
+    AT("mv__cpu_loop")
+    "    mov %rdx, %r10\n"
     "    cmpb $0, mv__cpu_wide(%rip)\n"
     "    je 11f\n"
     /* 129 and more, 128 at a time; the last 1 to 128 overlap what is done */
@@ -182,8 +188,56 @@ __asm__(
     "    movups %xmm2, -32(%rdi,%rdx)\n"
     "    movups %xmm3, -16(%rdi,%rdx)\n"
     RETURN
+    /* 65 and more, past the caches. Such a store wants an aligned place: the
+     * first 64 go the ordinary way, and some of them once more. */
+    AT("mv__cpu_stream")
+    "    mov %rdx, %r10\n"
+    "    movups (%rsi), %xmm0\n"
+    "    movups 16(%rsi), %xmm1\n"
+    "    movups 32(%rsi), %xmm2\n"
+    "    movups 48(%rsi), %xmm3\n"
+    "    movups %xmm0, (%rdi)\n"
+    "    movups %xmm1, 16(%rdi)\n"
+    "    movups %xmm2, 32(%rdi)\n"
+    "    movups %xmm3, 48(%rdi)\n"
+    "    mov %edi, %eax\n"
+    "    and $63, %eax\n"
+    "    sub $64, %rax\n" /* as many to the next multiple of 64, negative */
+    "    sub %rax, %rsi\n"
+    "    sub %rax, %rdi\n"
+    "    add %rax, %rdx\n"
+    "    cmp $64, %rdx\n"
+    "    jbe 17f\n"
+    "    .p2align 4\n"
+    "16: movups (%rsi), %xmm0\n"
+    "    movups 16(%rsi), %xmm1\n"
+    "    movups 32(%rsi), %xmm2\n"
+    "    movups 48(%rsi), %xmm3\n"
+    "    movntps %xmm0, (%rdi)\n"
+    "    movntps %xmm1, 16(%rdi)\n"
+    "    movntps %xmm2, 32(%rdi)\n"
+    "    movntps %xmm3, 48(%rdi)\n"
+    "    add $64, %rsi\n"
+    "    add $64, %rdi\n"
+    "    sub $64, %rdx\n"
+    "    cmp $64, %rdx\n"
+    "    ja 16b\n"
+    "17: movups -64(%rsi,%rdx), %xmm0\n"
+    "    movups -48(%rsi,%rdx), %xmm1\n"
+    "    movups -32(%rsi,%rdx), %xmm2\n"
+    "    movups -16(%rsi,%rdx), %xmm3\n"
+    "    movups %xmm0, -64(%rdi,%rdx)\n"
+    "    movups %xmm1, -48(%rdi,%rdx)\n"
+    "    movups %xmm2, -32(%rdi,%rdx)\n"
+    "    movups %xmm3, -16(%rdi,%rdx)\n"
+    "    sfence\n" /* what comes later must not be seen before these */
+    RETURN
     AT("mv__cpu_blocks_end")
+    AT("mv__cpu_string")
+    "    mov %rdx, %r10\n"
+    "    jmp mv__cpu_bytes\n"
     AT("mv__cpu_again")
+    "    sfence\n"
     "    cmpb $0, mv__cpu_wide(%rip)\n"
     "    je mv__cpu_bytes\n"
     "    vzeroupper\n"
@@ -377,10 +431,18 @@ __asm__(
 
 __attribute__((used, visibility("hidden"))) bool mv__cpu_wide; /* read by the copy */
 
+bool mv__cpu_has_string;
+
+#define LEAF_FEATURES 7
+#define FAST_STRING (1U << 9) /* of ebx: the instruction copies by whole lines */
+
 void mv__cpu_prepare(void)
 {
+    unsigned eax, ebx = 0, ecx, edx;
     __builtin_cpu_init();
     mv__cpu_wide = __builtin_cpu_supports("avx");
+    if (__get_cpuid_count(LEAF_FEATURES, 0, &eax, &ebx, &ecx, &edx))
+        mv__cpu_has_string = ebx & FAST_STRING;
 }
 
 #define PLACE(name) extern const char name[] __attribute__((visibility("hidden")))

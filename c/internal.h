@@ -187,10 +187,11 @@ struct mv_view {
     uint64_t length_asked;        /* options.length; 0: follows the end of the file */
     uint64_t process;             /* who opened it: see mv__sys_process */
     struct mv__source source;
-    _Atomic bool allocation_refused; /* by the file system: growth is only promised */
-    _Atomic bool was_protected;      /* by mv_protect: some pages may be still */
-    bool through;                    /* mv_write may go through the file: see through.c */
-    _Atomic uint32_t rewrites_kept;  /* see rewrite.c: windows that are not dropped, from here on */
+    _Atomic bool allocation_refused;           /* by the file system: growth is only promised */
+    _Atomic bool was_protected;                /* by mv_protect: some pages may be still */
+    bool through;                              /* mv_write may go through the file: see through.c */
+    _Atomic uint64_t rewrite_from, rewrite_to; /* prepared, and not yet written by mv_write */
+    _Atomic uint32_t rewrites_kept; /* see rewrite.c: windows that are not dropped, from here on */
 
     pthread_mutex_t shape_lock;   /* resize, refresh, protect, detach take turns */
     pthread_mutex_t sync_lock;    /* one sync at a time; protects the three: source.directory, */
@@ -367,6 +368,10 @@ void mv__sync_begin(mv_view *view, struct mv__span span, int fd);
 
 /* mv__rewrite prepares the span, which is not empty, for stores from end to end. */
 int mv__rewrite(mv_view *view, struct mv__span span, mv_error *err);
+
+/* mv__rewrite_takes tells whether a write of these bytes is part of what has
+ * been prepared last. What lies before its end counts as rewritten from then on. */
+bool mv__rewrite_takes(mv_view *view, uint64_t off, uint64_t n);
 
 /* ---- caps ---- */
 

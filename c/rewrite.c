@@ -72,6 +72,24 @@ static uint64_t window_of(const mv_view *view, struct mv__span span)
     return n < span.length ? n : span.length;
 }
 
+/* Two words that do not belong together, beside another thread, make no more
+ * than a copy that goes another way. */
+static void expect_writes(mv_view *view, struct mv__span span)
+{
+    atomic_store_explicit(&view->rewrite_from, span.offset, memory_order_relaxed);
+    atomic_store_explicit(&view->rewrite_to, span.offset + span.length, memory_order_relaxed);
+}
+
+bool mv__rewrite_takes(mv_view *view, uint64_t off, uint64_t n)
+{
+    uint64_t from = atomic_load_explicit(&view->rewrite_from, memory_order_relaxed);
+    uint64_t to = atomic_load_explicit(&view->rewrite_to, memory_order_relaxed);
+    if (off < from || off >= to || n > to - off)
+        return false;
+    atomic_store_explicit(&view->rewrite_from, off + n, memory_order_relaxed);
+    return true;
+}
+
 int mv__rewrite(mv_view *view, struct mv__span span, mv_error *err)
 {
     if (!view->shared)
@@ -82,6 +100,7 @@ int mv__rewrite(mv_view *view, struct mv__span span, mv_error *err)
     if (!mv__caps_populate()) /* before anything is dropped in vain */
         return mv__fail(err, -EOPNOTSUPP, "madvise",
                         "this kernel cannot populate pages: Linux 5.14 is needed");
+    expect_writes(view, span);
     while (span.length > 0) {
         struct mv__span window = {span.offset, window_of(view, span)};
         int r = rewrite_window(view, window, err);

@@ -711,6 +711,8 @@ MV_API int mv_appender_close(mv_appender *appender, mv_error *err);
  * with as few faults as the kernel can do with: where the page cache is in
  * large folios the pages leave the page table first, which loses nothing, and
  * come back folio by folio. It takes longer than the faults of a few stores.
+ * Until the next such advice mv_write, in order and in pieces of 64 KiB or
+ * more, stores to the range past the processor's caches where that is faster.
  *
  * Errors: -EOPNOTSUPP (the kernel does not know it). With MV_ADVICE_REWRITE
  * also -EINVAL (a private or read-only view), and those of mv_prefault.

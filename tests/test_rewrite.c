@@ -67,6 +67,49 @@ static void test_parts(void **state)
     }
 }
 
+#define PIECE ((size_t)64 << 10)
+
+/* Writes and tells whether that went past the caches. */
+static bool goes_past(mv_view *view, const unsigned char *bytes, size_t n, size_t off)
+{
+    uint64_t before = view->rewrite_from;
+    SAME(mv_write(view, bytes, n, off, ERR), n);
+    return view->rewrite_from == off + n && before != off + n;
+}
+
+/* mv_write past the caches: in order, once, in large pieces, of what has been
+ * prepared; the bytes arrive however they go. */
+static void test_writes_go_past_the_caches(void **state)
+{
+    (void)state;
+#ifndef MV__CPU_CHECKS
+    skip_test("on this processor every copy goes through the caches");
+#else
+    static unsigned char bytes[4 * PIECE + 1];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = pattern(i + 77);
+    mv_view *view = open_written(MIB);
+    SAME(mv_write(view, bytes, 1, 0, ERR), 1); /* the first finds out how to copy */
+    CHECK(!goes_past(view, bytes, 4 * PIECE, 0));
+    WORKS(mv_advise(view, PIECE, MIB / 2 - PIECE, MV_ADVICE_REWRITE, ERR));
+    CHECK(!goes_past(view, bytes, PIECE, 0));
+    CHECK(!goes_past(view, bytes, PIECE - 1, PIECE));
+    CHECK(goes_past(view, bytes + 1, PIECE + 1, PIECE + 3));
+    CHECK(!goes_past(view, bytes, PIECE, PIECE)); /* a second time */
+    CHECK(goes_past(view, bytes, 4 * PIECE, 3 * PIECE));
+    CHECK(!goes_past(view, bytes, PIECE + 1, MIB / 2 - PIECE)); /* one too far */
+    CHECK(goes_past(view, bytes, PIECE, MIB / 2 - PIECE));
+    close_view(view);
+    static unsigned char got[4 * PIECE];
+    read_file(scratch("file"), got, PIECE + 4, PIECE);
+    CHECK(memcmp(got, bytes, PIECE) == 0 && memcmp(got + PIECE, bytes + PIECE - 2, 4) == 0);
+    read_file(scratch("file"), got, 4 * PIECE, 3 * PIECE);
+    CHECK(memcmp(got, bytes, 4 * PIECE) == 0);
+    read_file(scratch("file"), got, PIECE, MIB / 2 - PIECE);
+    CHECK(memcmp(got, bytes, PIECE) == 0);
+#endif
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -193,11 +236,8 @@ int main(void)
 {
     const struct CMUnitTest first[] = {TEST(test_old_kernels)};
     const struct CMUnitTest tests[] = {
-        TEST(test_rewrite),
-        TEST(test_parts),
-        TEST(test_refused),
-        TEST(test_pinned),
-        TEST(test_small_folios_are_not_dropped),
+        TEST(test_rewrite), TEST(test_parts),  TEST(test_writes_go_past_the_caches),
+        TEST(test_refused), TEST(test_pinned), TEST(test_small_folios_are_not_dropped),
     };
     int failed = cmocka_run_group_tests(first, support_group_begin_cold, support_group_end);
     return failed + RUN(tests);

@@ -102,6 +102,30 @@ static int bulk_direct(struct scene *s)
     return bulk_of(s, PIECE);
 }
 
+/* All of it is in memory and dirty: what the medium alone takes. */
+static int dirty_pages(struct scene *s)
+{
+    for (size_t at = 0; at < s->size; at += MIB)
+        if (pwrite(s->fd, s->bytes, MIB, (off_t)at) != (ssize_t)MIB)
+            return -1;
+    return 0;
+}
+
+static int new_dirty(struct scene *s)
+{
+    return new_descriptor(s) != 0 ? -1 : dirty_pages(s);
+}
+
+static int old_dirty(struct scene *s)
+{
+    return old_descriptor(s) != 0 ? -1 : dirty_pages(s);
+}
+
+static int only_sync(struct scene *s)
+{
+    return fdatasync(s->fd);
+}
+
 static int check_bulk(struct scene *s)
 {
     return check_pieces(s, s->size);
@@ -304,6 +328,7 @@ const struct goal_block stream_blocks[] = {
          {"mapview", "mv_write+mv_sync", new_view, bulk_by_mapview, check_bulk, 0},
          {"libc", "pwrite+fdatasync", new_descriptor, bulk_by_pwrite, check_bulk, 0},
          {"device", "O_DIRECT+fdatasync", new_direct, bulk_direct, check_bulk, 0},
+         {"device", "fdatasync,alone", new_dirty, only_sync, check_bulk, 0},
          {"mmap", "memcpy+msync", new_map, bulk_by_hand, check_bulk, 1},
      },
      "64 MiB in pieces of 1 MiB, durable at the end, to a new file",
@@ -318,6 +343,7 @@ const struct goal_block stream_blocks[] = {
          {"mapview", "mv_write+mv_sync", old_view, bulk_by_mapview, check_bulk, 0},
          {"libc", "pwrite+fdatasync", old_descriptor, bulk_by_pwrite, check_bulk, 0},
          {"device", "O_DIRECT+fdatasync", old_direct, bulk_direct, check_bulk, 0},
+         {"device", "fdatasync,alone", old_dirty, only_sync, check_bulk, 0},
          {"mmap", "memcpy+msync", old_map, bulk_by_hand, check_bulk, 1},
      },
      "64 MiB in pieces of 1 MiB, durable at the end, over a file in memory",

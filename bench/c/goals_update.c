@@ -204,6 +204,16 @@ static int rewrite_by_mapview(struct scene *s)
     return rc;
 }
 
+static int rewrite_by_mv_write(struct scene *s)
+{
+    if (mv_advise(s->view, 0, s->worked, MV_ADVICE_REWRITE, NULL) != 0)
+        return -1;
+    for (size_t at = 0; at < s->worked; at += MIB)
+        if (mv_write(s->view, s->bytes, MIB, at, NULL) != (int64_t)MIB)
+            return -1;
+    return 0;
+}
+
 static int rewrite_by_pwrite(struct scene *s)
 {
     for (size_t at = 0; at < s->worked; at += MIB)
@@ -343,13 +353,14 @@ static int check_one(struct scene *s)
             {"mmap", "MAP_POPULATE", clean_descriptor, by_map_populate, check_pages, 1},     \
     }
 
-#define REWRITE                                                                                 \
-    {                                                                                           \
-        {"mmap", "memcpy", synced_map, rewrite_by_hand, check_rewritten, 0},                    \
-            {"mapview", "REWRITE+memcpy", synced_view, rewrite_by_mapview, check_rewritten, 0}, \
-            {"libc", "pwrite", synced_descriptor, rewrite_by_pwrite, check_rewritten, 0},       \
-            {"memory", "memcpy", warm_memory, rewrite_by_hand, check_memory, 0},                \
-            {"mmap", "memcpy", synced_map, rewrite_by_hand, check_rewritten, 1},                \
+#define REWRITE                                                                                    \
+    {                                                                                              \
+        {"mmap", "memcpy", synced_map, rewrite_by_hand, check_rewritten, 0},                       \
+            {"mapview", "REWRITE+memcpy", synced_view, rewrite_by_mapview, check_rewritten, 0},    \
+            {"mapview", "REWRITE+mv_write", synced_view, rewrite_by_mv_write, check_rewritten, 0}, \
+            {"libc", "pwrite", synced_descriptor, rewrite_by_pwrite, check_rewritten, 0},          \
+            {"memory", "memcpy", warm_memory, rewrite_by_hand, check_memory, 0},                   \
+            {"mmap", "memcpy", synced_map, rewrite_by_hand, check_rewritten, 1},                   \
     }
 
 #define RANGE_SYNC                                                                  \
