@@ -104,3 +104,39 @@ func TestGoalsOfTheCProgram(t *testing.T) {
 		}
 	}
 }
+
+// A goal that the medium alone would miss is not met, and the line says why.
+func TestGoalBelowTheFloor(t *testing.T) {
+	text := func(plain, ours, floor float64) string {
+		var b strings.Builder
+		for range 3 {
+			for _, row := range []struct {
+				name string
+				ns   float64
+			}{
+				{"impl=mmap/op=memcpy+msync/size=1048576", plain},
+				{"impl=mapview/op=mv_write+mv_sync/size=1048576", ours},
+				{"impl=device/op=O_DIRECT+fdatasync/size=1048576", plain},
+				{"impl=device/op=fdatasync,alone/size=1048576", floor},
+				{"impl=mmap/op=memcpy+msync/size=1048576/again=1", plain},
+			} {
+				fmt.Fprintf(&b, "BenchmarkBulkNew/lang=c/%s-1\t1\t%.1f ns/op\t1.00 MB/s\n", row.name, row.ns)
+			}
+		}
+		return b.String()
+	}
+	const reason = "; out of reach here, since device fdatasync,alone is 1.25"
+	for _, c := range []struct {
+		plain, ours, floor float64
+		met, excused       bool
+	}{
+		{100, 90, 80, false, true},
+		{100, 90, 50, false, false},
+		{100, 70, 65, true, false},
+	} {
+		out := table(t, text(c.plain, c.ours, c.floor))
+		if strings.Contains(out, reason) != c.excused || strings.Contains(out, "goal NOT MET: mapview mv_write+mv_sync: at least 1.4") == c.met {
+			t.Errorf("%v:\n%s", c, out)
+		}
+	}
+}
