@@ -61,6 +61,14 @@ static void prefault_piece(mv_appender *a, uint64_t from, uint64_t to)
         ;
 }
 
+/* The size after a step. It is a multiple of the step, since the page cache
+ * takes folios as large as their place is aligned: a size that is not makes a
+ * quarter more of them, each with its fault. */
+static uint64_t whole_steps(uint64_t size, uint64_t step)
+{
+    return (size + step) / step * step;
+}
+
 /* Makes the view at least so large that least bytes are behind the end, better
  * a whole step. The caller holds the lock. */
 static int grow(mv_appender *a, uint64_t end, uint64_t least, mv_error *err)
@@ -74,7 +82,7 @@ static int grow(mv_appender *a, uint64_t end, uint64_t least, mv_error *err)
     uint64_t needed = end + least;
     if (needed <= size)
         return 0;
-    uint64_t whole = smaller(size > limit - a->step ? limit : size + a->step, limit);
+    uint64_t whole = smaller(size > limit - a->step ? limit : whole_steps(size, a->step), limit);
     whole = whole < needed ? needed : whole;
     int r = mv__resize_grow(a->view, whole, whole > needed ? NULL : err);
     if (r == 0) {

@@ -640,11 +640,11 @@ typedef struct mv_append_options {
  * mv_appender_open prepares a view that can be resized (see mv_resize) for
  * records that are written one after the other, and stores an appender in *out
  * (NULL when it fails). The view should have been opened with a large reserve:
- * it grows within that, in steps that double from step_min to step_max, with
- * real blocks. What lies from start on, in the view and in the file, belongs
- * to the appender: bytes that were there are written over, or cut off at the
- * end. Until mv_appender_close the file is longer than its records, by zeros:
- * who may be interrupted has to find the last record by its contents.
+ * it grows within that, to multiples of a step that doubles from step_min to
+ * step_max, with real blocks. What lies from start on, in the view and in the
+ * file, belongs to the appender: bytes that were there are written over, or cut
+ * off at the end. Until mv_appender_close the file is longer than its records,
+ * by zeros: who may be interrupted has to find the last record by its contents.
  *
  * With MV_APPEND_AHEAD this call starts a thread, which keeps up to 32 MiB
  * behind the end grown and prefaulted, so that mv_append takes no faults. It

@@ -87,9 +87,9 @@ static void test_steps_double(void **state)
     o.step_min = 10000;
     o.step_max = 45000;
     WORKS(mv_appender_open(view, &o, &a, ERR));
-    static const uint64_t sizes[] = {10000, 30000, 70000, 115000, 160000};
+    static const uint64_t sizes[] = {10000, 20000, 40000, 45000, 90000, 135000};
     uint64_t end = 0;
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         while (end + 1000 <= sizes[i]) {
             append_record(a, 1000, i, end);
             end += 1000;

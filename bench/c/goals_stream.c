@@ -134,6 +134,7 @@ static int check_bulk(struct scene *s)
 /* ---- record by record ---- */
 
 #define RESERVE (1024 * MIB)
+#define HAND_STEP (16 * MIB) /* what append_by_hand allocates at a time */
 
 static int empty_file(struct scene *s)
 {
@@ -141,7 +142,8 @@ static int empty_file(struct scene *s)
     return open_plain(s, O_CREAT | O_EXCL);
 }
 
-static int open_log(struct scene *s, uint32_t flags)
+/* step: of growth, in bytes; 0: what the library chooses. */
+static int open_log(struct scene *s, uint32_t flags, uint64_t step)
 {
     mv_options options = MV_OPTIONS_INIT;
     mv_append_options append = MV_APPEND_OPTIONS_INIT;
@@ -150,6 +152,7 @@ static int open_log(struct scene *s, uint32_t flags)
     options.flags = MV_OPEN_WRITE;
     options.reserve = RESERVE;
     append.flags = flags;
+    append.step_min = append.step_max = step;
     if (mv_open(s->path, &options, &s->view, NULL) != 0)
         return goal_fail(s, "mv_open");
     return mv_appender_open(s->view, &append, &s->appender, NULL);
@@ -157,12 +160,17 @@ static int open_log(struct scene *s, uint32_t flags)
 
 static int open_log_plain(struct scene *s)
 {
-    return open_log(s, 0);
+    return open_log(s, 0, 0);
+}
+
+static int open_log_steps(struct scene *s)
+{
+    return open_log(s, 0, HAND_STEP);
 }
 
 static int open_log_ahead(struct scene *s)
 {
-    return open_log(s, MV_APPEND_AHEAD);
+    return open_log(s, MV_APPEND_AHEAD, 0);
 }
 
 static int map_log(struct scene *s)
@@ -212,16 +220,16 @@ static int append_by_write(struct scene *s)
     return 0;
 }
 
-/* What one writes without mapview: allocate ahead, 16 MiB at a time, and copy. */
+/* What one writes without mapview: allocate ahead and copy. */
 static int append_by_hand(struct scene *s)
 {
     size_t unit = s->unit, n = s->worked / unit, have = 0;
     double last = now();
     for (size_t i = 0; i < n; i++) {
         if ((i + 1) * unit > have) {
-            if (posix_fallocate(s->fd, (off_t)have, (off_t)(16 * MIB)) != 0)
+            if (posix_fallocate(s->fd, (off_t)have, (off_t)HAND_STEP) != 0)
                 return -1;
-            have += 16 * MIB;
+            have += HAND_STEP;
         }
         memcpy(s->map + i * unit, s->bytes + i * unit % MIB, unit);
         note(s, i, &last);
@@ -356,6 +364,7 @@ const struct goal_block stream_blocks[] = {
      {
          {"libc", "write", empty_file, append_by_write, check_log, 0},
          {"mapview", "mv_append", open_log_plain, append_by_mapview, check_log, 0},
+         {"mapview", "mv_append,16MiB-steps", open_log_steps, append_by_mapview, check_log, 0},
          {"mapview", "mv_append,ahead", open_log_ahead, append_by_mapview, check_log, 0},
          {"mmap", "fallocate+memcpy", map_log, append_by_hand, check_log, 0},
          {"libc", "write", empty_file, append_by_write, check_log, 1},
