@@ -123,7 +123,7 @@ func TestCWritesTheSameRawText(t *testing.T) {
 
 func TestGoalChecksSeeWrongWays(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "broken")
-	buildC(t, program, "-I../include", "c/testdata/broken_goals.c", "c/goals.c", "c/rounds.c")
+	buildC(t, program, "-I../include", "c/testdata/broken_goals.c", "c/goals.c", "c/counters.c", "c/rounds.c")
 	run := func(how string) (string, error) {
 		cmd := exec.Command(program, t.TempDir())
 		cmd.Env = append(os.Environ(), "BROKEN="+how)

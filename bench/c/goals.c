@@ -1,7 +1,6 @@
 /*
- * goals.c: the ways of writing, timed. An op's dev-B are bytes that the kernel's
- * counter of the block device (/sys/dev/block/N:M/stat) moved on by meanwhile,
- * whoever wrote them; faults are the process's own.
+ * goals.c: the ways of writing, timed. An op's dev-B and faults are what the
+ * counters moved on by meanwhile (see counters.h).
  */
 
 #include <errno.h>
@@ -10,12 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "counters.h"
 #include "goals.h"
 #include "rounds.h"
 #include "rows.h"
@@ -31,32 +28,6 @@ static const double brief = 0.5; /* seconds for a block */
 int goal_fail(const struct scene *s, const char *what)
 {
     return fail(what, s->name);
-}
-
-/* ---- counters ---- */
-
-static long faults_so_far(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return usage.ru_minflt + usage.ru_majflt;
-}
-
-/* -1 where the file system's device has no counter: memory, btrfs. */
-static double device_bytes(const char *path)
-{
-    struct stat st;
-    char name[64];
-    unsigned long sectors;
-    if (stat(path, &st) != 0)
-        return -1;
-    snprintf(name, sizeof name, "/sys/dev/block/%u:%u/stat", major(st.st_dev), minor(st.st_dev));
-    FILE *counters = fopen(name, "re");
-    if (!counters)
-        return -1;
-    int got = fscanf(counters, "%*u %*u %*u %*u %*u %*u %lu", &sectors);
-    fclose(counters);
-    return got == 1 ? (double)sectors * 512 : -1;
 }
 
 /* ---- the file ---- */

@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KIB ((size_t)1 << 10)
-#define MIB ((size_t)1 << 20)
+#include "rounds.h"
+
 #define PIECE (4 * MIB)
 
 enum { MOST_WAYS = 8, UPDATES = 256 };

@@ -12,6 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define KIB ((size_t)1 << 10)
+#define MIB ((size_t)1 << 20)
+
 enum {
     MOST_ACCESSES = 500, /* reads or writes in one op, as in the notes */
     FILE_SIZE = MOST_ACCESSES * 4096,
