@@ -14,7 +14,7 @@
 #include "stage.h"
 
 enum { AT_RANDOM = 128, IN_ORDER = 64, QUEUE = 8 };
-#define SPAN (256 * MIB)
+#define SPAN (128 * MIB)
 
 /* ---- opened anew for each sample ---- */
 
@@ -140,7 +140,7 @@ static int measure_reads(struct work *w, int random, double seconds, const char 
     w->ops = random ? AT_RANDOM : IN_ORDER;
     w->count = COUNT_FAULTS | COUNT_LATENCIES;
     snprintf(w->keys, sizeof w->keys, "pattern=%s/cache=cold", random ? "rand" : "seq");
-    snprintf(w->title, sizeof w->title, "%ld reads of %zu KiB %s 256 MiB that are not in memory",
+    snprintf(w->title, sizeof w->title, "%ld reads of %zu KiB %s 128 MiB that are not in memory",
              w->ops, size >> 10, random ? "at random over" : "from the start of");
     snprintf(w->state, sizeof w->state, "0 of %zu pages in memory before each sample, by mincore",
              SPAN / 4096);

@@ -70,7 +70,8 @@ void close_ways(struct work *w, struct way *ways, int n)
 
 static int fits(const struct work *w, const struct way *v)
 {
-    unsigned is = (w->writes ? NOT_WRITES : NOT_READS) | (w->walk.random ? NOT_RANDOM : NOT_IN_ORDER);
+    unsigned is = (w->writes ? NOT_WRITES : NOT_READS) | (w->walk.random ? NOT_RANDOM : NOT_IN_ORDER) |
+                  (w->warm ? NOT_WARM : 0);
     return !v->absence && !(v->not_for & is) && w->walk.size >= v->least &&
            (!v->most || w->walk.size <= v->most);
 }
@@ -174,14 +175,15 @@ static int take(struct work *w, struct way *v, long first, long n, struct taken 
     return rc;
 }
 
-/* check_whole looks at whole accesses, a batch at a time, as far as time allows. */
+/* check_whole looks at whole accesses, a batch at a time, as far as time allows.
+ * (Where the number of them is fixed, the check of each sample does.) */
 static int check_whole(struct work *w, struct way *v)
 {
     struct taken unused;
-    long n = v->batch ? v->batch : 1, checks = w->ops ? 1 : WHOLE_CHECKS / n;
+    long n = v->batch ? v->batch : 1, checks = w->ops ? 0 : WHOLE_CHECKS / n;
     double start = now();
     for (long i = 0; i < checks && now() - start < check_time; i++)
-        if (run_checked(w, v, i * n, w->ops ? w->ops : n, &unused) != 0)
+        if (run_checked(w, v, i * n, n, &unused) != 0)
             return -1;
     return 0;
 }

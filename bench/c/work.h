@@ -56,6 +56,7 @@ struct work {
     uint64_t seed;       /* moves on with each sample */
     uint64_t sum;        /* of what has been read in this sample: see ends */
     long ops;            /* of a sample; 0: as many as fill a round */
+    int warm;            /* the accesses are to what was accessed before */
     int sync;            /* each sample ends in a sync */
     size_t file_size;    /* where it is another than the places take */
     unsigned count;      /* COUNT_ bits */
@@ -70,7 +71,7 @@ enum { COUNT_FAULTS = 1, COUNT_DEVICE = 2, COUNT_LATENCIES = 4 };
 enum { MOST_BATCH = 32 };
 
 /* Blocks that a way is not for. */
-enum { NOT_READS = 1, NOT_WRITES = 2, NOT_RANDOM = 4, NOT_IN_ORDER = 8 };
+enum { NOT_READS = 1, NOT_WRITES = 2, NOT_RANDOM = 4, NOT_IN_ORDER = 8, NOT_WARM = 16 };
 
 /* A way does the accesses of a block. Its functions return 0, or -1 with errno;
  * all but run may be NULL. */
