@@ -20,8 +20,9 @@
 #include "rounds.h"
 #include "rows.h"
 
-static const struct row *const lists[] = {note_rows,   goal_rows,  copy_rows,   once_rows, cold_rows,
-                                          update_rows, speed_rows, socket_rows, touch_rows};
+static const struct row *const lists[] = {note_rows,    goal_rows,   copy_rows,  once_rows,
+                                          cold_rows,    update_rows, speed_rows, socket_rows,
+                                          message_rows, touch_rows};
 enum { LISTS = sizeof lists / sizeof lists[0] };
 
 static void list_rows(void)

@@ -93,6 +93,9 @@ int take_memory(struct memory *m, int kind, size_t size)
     case OF_MMAP:
         m->at = map_memory(-1, size, MAP_PRIVATE | MAP_ANONYMOUS);
         break;
+    case OF_MMAP_SHARED:
+        m->at = map_memory(-1, size, MAP_SHARED | MAP_ANONYMOUS);
+        break;
     case OF_SYSV:
         m->at = take_sysv(size);
         break;

@@ -22,7 +22,7 @@ struct row {
 
 /* Each list ends in a row without a name. */
 extern const struct row note_rows[], goal_rows[], copy_rows[], touch_rows[], once_rows[], cold_rows[],
-    update_rows[], speed_rows[], socket_rows[];
+    update_rows[], speed_rows[], socket_rows[], message_rows[];
 
 /* measure_goals measures the goals' blocks that belong to the row. */
 int measure_goals(const struct row *row, const struct order *order);

@@ -53,6 +53,7 @@ enum {
     OF_MALLOC,
     OF_SBRK,
     OF_MMAP, /* anonymous, private */
+    OF_MMAP_SHARED,
     OF_SYSV,
     OF_POSIX,
     OF_MEMFD,
