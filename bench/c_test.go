@@ -48,7 +48,7 @@ type rawLine struct {
 func rawLines(t *testing.T, text string) (lines []rawLine, skips []string) {
 	t.Helper()
 	heads := map[string]bool{}
-	for _, text := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+	for _, text := range strings.FieldsFunc(text, func(r rune) bool { return r == '\n' }) {
 		if strings.HasPrefix(text, "SKIPPED ") {
 			skips = append(skips, text)
 			continue
@@ -151,6 +151,60 @@ func TestGoalChecksSeeWrongWays(t *testing.T) {
 			strings.Contains(out, "ns/op") {
 			t.Errorf("%s: %v, and %q", how, err, out)
 		}
+	}
+}
+
+// What an engine of its own checks in the newer rows.
+func TestWorkChecksSeeWrongWays(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "broken")
+	buildC(t, program, "-I../include", "c/testdata/broken_work.c", "c/work.c", "c/stage.c", "c/memory.c", "c/counters.c",
+		"c/rounds.c", "-pthread")
+	run := func(kind, how string) ([]rawLine, []string, error) {
+		dir := t.TempDir()
+		out, err := exec.Command(program, kind, how, dir).Output()
+		if left, _ := os.ReadDir(dir); len(left) != 0 {
+			t.Errorf("%s %s has left %v", kind, how, left)
+		}
+		lines, skips := rawLines(t, string(out))
+		return lines, skips, err
+	}
+	for _, kind := range []string{"read", "write", "cold", "latencies"} {
+		lines, skips, err := run(kind, "right")
+		if err != nil || len(skips) != 0 || len(lines) < 8 || len(lines)%4 != 0 {
+			t.Fatalf("%s: %v, %v, %d lines", kind, err, skips, len(lines))
+		}
+		for i, line := range lines {
+			if line.block != "BenchmarkBroken/lang=c/size=512/cache=resident" || line.again != (i%4 == 3) {
+				t.Fatalf("%s: %+v", kind, line)
+			}
+			if size := line.values["ns/op"] * line.values["MB/s"] / 1000; line.values["ns/op"] > 10 && math.Abs(size-512) > 10 {
+				t.Errorf("%s: an access has %.0f bytes: %+v", kind, size, line)
+			}
+			if v := line.values; kind == "latencies" &&
+				!(v["p50-ns"] > 0 && v["p50-ns"] <= v["p90-ns"] && v["p90-ns"] <= v["p99-ns"] && v["p99.9-ns"] <= v["max-ns"]) {
+				t.Errorf("latencies: %+v", v)
+			}
+		}
+	}
+	for _, kind := range []string{"read", "write"} {
+		for _, how := range []string{"nothing", "first", "later", "failing", "few", "half", "last-byte", "one-place",
+			"middle", "unprepared", "closed"} {
+			var failed *exec.ExitError
+			if lines, _, err := run(kind, how); !errors.As(err, &failed) || failed.ExitCode() != 1 ||
+				len(failed.Stderr) == 0 || (how != "later" && len(lines) != 0) {
+				t.Errorf("%s %s: %v, %d lines", kind, how, err, len(lines))
+			}
+		}
+	}
+	if _, _, err := run("read", "one-slot"); err == nil {
+		t.Error("a batch that is read into one place is not seen")
+	}
+	if _, _, err := run("cold", "kept"); err == nil {
+		t.Error("a file that stays in memory is not seen")
+	}
+	lines, skips, err := run("read", "absent")
+	if err != nil || len(skips) != 1 || !strings.Contains(skips[0], "that is how it is named") || len(lines)%3 != 0 {
+		t.Errorf("a way that is absent: %v, %v, %d lines", err, skips, len(lines))
 	}
 }
 

@@ -319,9 +319,11 @@ int measure_goals(const struct row *row, const struct order *order)
 {
     static const struct goal_block *const lists[] = {update_blocks, stream_blocks};
     char path[4096];
-    struct scene s = {.path = path, .fd = -1, .bytes = aligned_alloc(4096, PIECE)};
+    struct scene s = {.path = path, .fd = -1, .bytes = aligned_alloc(2 * MIB, PIECE)};
     int rc = s.bytes ? 0 : fail("no memory", "goals"), count = 0;
     uint64_t seed = 5;
+    if (s.bytes) /* a device takes pages that lie together at once: its limit needs that */
+        madvise(s.bytes, PIECE, MADV_HUGEPAGE);
     snprintf(path, sizeof path, "%s/goals", order->dir);
     if (rc == 0)
         fill_random(s.bytes, PIECE, &seed);
@@ -340,7 +342,7 @@ static int measure_growth_for(const char *name, const char *dir, double seconds,
 {
     char path[4096], block[64];
     struct goal_block b = growth_block;
-    struct scene s = {.path = path, .fd = -1, .bytes = aligned_alloc(4096, PIECE)};
+    struct scene s = {.path = path, .fd = -1, .bytes = aligned_alloc(2 * MIB, PIECE)};
     snprintf(path, sizeof path, "%s/goals", dir);
     snprintf(block, sizeof block, "GrowthOn%s", name);
     b.name = block;
@@ -372,12 +374,12 @@ static int measure_growth_here(const struct row *row, const struct order *order)
 }
 
 const struct row goal_rows[] = {
-    {"Scatter", 0, 9, "scattered updates, then one sync", measure_goals},
+    {"Scatter", 0, 8, "scattered updates, then one sync", measure_goals},
     {"Prefault", 1, 4, "bringing pages in for writing", measure_goals},
     {"Rewrite", 1, 6, "a synced range written from end to end again", measure_goals},
     {"RangeSync", 1, 4, "the sync of one dirty page beside others", measure_goals},
-    {"Bulk", 0, 8, "much written in bulk, durable at the end", measure_goals},
-    {"Append", 0, 6, "records behind each other", measure_goals},
+    {"Bulk", 1, 8, "much written in bulk, durable at the end", measure_goals},
+    {"Append", 1, 6, "records behind each other", measure_goals},
     {"Growth", 1, 2, "a file that grows while its pages are in use", measure_growth_here},
     {0},
 };

@@ -406,8 +406,8 @@ static int measure_notes(const struct row *row, const struct order *order)
 }
 
 const struct row note_rows[] = {
-    {"Read", 0, 4, "500 reads, one behind the other, of a file in memory", measure_notes},
-    {"Write", 0, 4, "500 writes, one behind the other, to a file in memory", measure_notes},
+    {"Read", 0, 3, "500 reads, one behind the other, of a file in memory", measure_notes},
+    {"Write", 0, 3, "500 writes, one behind the other, to a file in memory", measure_notes},
     {"WriteSync", 0, 4, "500 writes, then one sync", measure_notes},
     {"Guard", 1, 14, "500 reads of a view: what the guard costs", measure_notes},
     {"GuardWrite", 1, 4, "500 writes to a view: what the guard costs", measure_notes},

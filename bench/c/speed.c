@@ -135,17 +135,17 @@ static int begin_memory(struct work *w, struct way *v)
 static int check_records(struct work *w, struct way *v, long first, long n)
 {
     static char got[MIB];
-    size_t size = w->walk.size, at = 0;
+    size_t size = w->walk.size, at = 0, all = (size_t)n * size, step = all < MIB ? all : MIB;
     (void)first;
     if (v->truth)
         return check_writes(w, v, 0, n);
     int fd = open(w->path, O_RDONLY | O_CLOEXEC), same = fd >= 0;
-    for (; same && at < (size_t)n * size; at += sizeof got) {
-        same = pread(fd, got, sizeof got, (off_t)at) == (ssize_t)sizeof got;
-        for (size_t i = 0; same && i < sizeof got; i += size)
+    for (; same && at < all; at += step) {
+        same = pread(fd, got, step, (off_t)at) == (ssize_t)step;
+        for (size_t i = 0; same && i < step; i += size)
             same = memcmp(got + i, w->buf, size) == 0;
     }
-    same = same && lseek(fd, 0, SEEK_END) >= (off_t)((size_t)n * size);
+    same = same && lseek(fd, 0, SEEK_END) >= (off_t)all;
     if (fd >= 0)
         close(fd);
     errno = 0;
@@ -178,12 +178,15 @@ enum { WAYS = sizeof ways / sizeof ways[0] };
 
 static int measure_records(struct work *w, size_t size, double seconds, const char *run)
 {
-    size_t span = size < KIB ? SHORT_SPAN : SPAN;
+    size_t span = size < KIB || is_brief(seconds) ? SHORT_SPAN : SPAN;
     w->walk = (struct walk){size, span / size, 0};
+    if (is_brief(seconds) && size < KIB)
+        w->walk.places /= 16;
     w->ops = (long)w->walk.places;
     snprintf(w->keys, sizeof w->keys, "pattern=seq/cache=%s/sync=%s", w->warm ? "warm" : "fresh",
              w->sync ? "end" : "none");
-    snprintf(w->title, sizeof w->title, "%zu MiB in records of %zu bytes, %s, %s", span / MIB, size,
+    snprintf(w->title, sizeof w->title, "%zu KiB in records of %zu bytes, %s, %s",
+             w->walk.places * size >> 10, size,
              w->warm ? "over a file in memory" : "to a new file with its blocks",
              w->sync ? "one sync at the end" : "no sync");
     snprintf(w->state, sizeof w->state, "%s; anonymous memory %s, memory of huge pages written before",
@@ -218,6 +221,6 @@ static int measure_speed(const struct row *row, const struct order *order)
 }
 
 const struct row speed_rows[] = {
-    {"Speed", 0, 20, "records to disk, to a mapping, to memory", measure_speed},
+    {"Speed", 0, 12, "records to disk, to a mapping, to memory", measure_speed},
     {0},
 };
