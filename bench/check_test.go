@@ -47,7 +47,7 @@ func TestReadCheckSeesWrongReads(t *testing.T) {
 // Of two goroutines either can be the wrong one.
 func TestReadCheckSeesEachGoroutine(t *testing.T) {
 	content := pages(1024)
-	right := copyOut(content, 1024)
+	right := fromStart(copyOut(content), 1024)
 	for wrong := range 2 {
 		var n atomic.Int32
 		c := newReadCheck(content, 1024, 2)
@@ -89,7 +89,7 @@ func TestReadCheckSeesNothingAndLastByte(t *testing.T) {
 	if c.after(nothing, 1) == nil {
 		t.Error("after: a variant that reads nothing passes")
 	}
-	read := copyOut(content, 1024)
+	read := fromStart(copyOut(content), 1024)
 	lastByte := &variant{pass: func(buf []byte, stride int) error {
 		read(buf, stride)
 		buf[len(buf)-1]++
@@ -136,7 +136,7 @@ func TestWriteCheckSeesWrongWrites(t *testing.T) {
 			t.Errorf("%s: after is content", name)
 		}
 	}
-	right := &variant{readBack: readBack, pass: copyIn(memory, size)}
+	right := &variant{readBack: readBack, pass: fromStart(copyIn(memory), size)}
 	if err := c.whole(right); err != nil {
 		t.Error(err)
 	}
@@ -154,7 +154,7 @@ func TestWriteCheckReadsTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newWriteCheck(path, 4096)
-	private := &variant{pass: copyIn(make([]byte, fileSize), 4096)}
+	private := &variant{pass: fromStart(copyIn(make([]byte, fileSize)), 4096)}
 	if c.whole(private) == nil {
 		t.Error("whole: bytes that are not in the file pass")
 	}
@@ -206,7 +206,7 @@ func TestEveryVariantMovesItsBytes(t *testing.T) {
 
 func everyVariantOf(t *testing.T, r row) {
 	t.Helper()
-	s := &scene{dir: t.TempDir(), processors: 2}
+	s := &scene{dir: t.TempDir(), processors: 2, largest: 2 << 20}
 	defer s.close()
 	blocks, err := r.plan(s)
 	if err != nil {

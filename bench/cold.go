@@ -12,16 +12,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"reflect"
 	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
-	mapview "example.com/mapview/go"
-	expmmap "golang.org/x/exp/mmap"
 	"golang.org/x/sys/unix"
 )
 
@@ -89,70 +85,38 @@ func (f *coldFile) forget() error {
 	if err := unix.Fadvise(int(r.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
 		return os.NewSyscallError("fadvise", err)
 	}
-	m, err := unix.Mmap(int(r.Fd()), 0, f.pages*coldPage, unix.PROT_READ, unix.MAP_SHARED)
+	n, err := residentPages(r, f.pages*coldPage)
 	if err != nil {
-		return os.NewSyscallError("mmap", err)
+		return err
 	}
-	defer unix.Munmap(m)
-	resident := make([]byte, f.pages)
-	_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&m[0])), uintptr(len(m)),
-		uintptr(unsafe.Pointer(&resident[0])))
-	if errno != 0 {
-		return os.NewSyscallError("mincore", errno)
-	}
-	if n := f.pages - bytes.Count(resident, []byte{0}); n > f.pages/100 {
+	if n > f.pages/100 {
 		return skip(fmt.Sprintf("cold reads: %d of %d pages stay in memory on this file system", n, f.pages))
 	}
 	return nil
 }
 
 // A coldOpener opens the file for one sample.
-type coldOpener func(path string) (readAt func(p []byte, off int64) (int, error), close func() error, err error)
+type coldOpener func(r *resources, path string) (loop, error)
 
 // All are told that the accesses will be random, so that none reads more than
 // it is asked for.
-func coldVariants() []variant {
-	view := func(opt mapview.Options) coldOpener {
-		opt.Advice = mapview.AdviceRandom
-		return func(path string) (func([]byte, int64) (int, error), func() error, error) {
-			v, err := mapview.OpenFile(path, os.O_RDONLY, 0, &opt)
-			if err != nil {
-				return nil, nil, err
-			}
-			return v.ReadAt, v.Close, nil
+func coldVariants() (variants []variant) {
+	for i := range ways {
+		w := &ways[i]
+		if w.read == "Do" || w.read == "Bytes" || w.impl == "mapview-mmap" {
+			continue // a copy from any mapping is the same; the drop-in cannot be told
 		}
+		variants = append(variants, variant{impl: w.impl, op: w.read, cold: func(r *resources, path string) (loop, error) {
+			o, err := w.openIt(r, path, how{random: true})
+			if err != nil {
+				return nil, err
+			}
+			return o.read, nil
+		}})
 	}
-	return []variant{
-		{impl: "mapview", op: "ReadAt", cold: view(mapview.Options{})},
-		{impl: "mapview", op: "ReadAt,resident", cold: view(mapview.Options{Resident: true})},
-		{impl: "exp-mmap", op: "ReadAt", cold: coldExp},
-		{impl: "os.File", op: "ReadAt", cold: coldOSFile},
-		{impl: "mapview", op: "ReadAt", cold: view(mapview.Options{}), again: true},
-	}
-}
-
-// coldExp reaches into the ReaderAt, which has no call for the advice.
-func coldExp(path string) (func([]byte, int64) (int, error), func() error, error) {
-	m, err := expmmap.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	data := reflect.ValueOf(m).Elem().FieldByName("data").Bytes()
-	if err := unix.Madvise(data, unix.MADV_RANDOM); err != nil {
-		return nil, nil, os.NewSyscallError("madvise", err)
-	}
-	return m.ReadAt, m.Close, nil
-}
-
-func coldOSFile(path string) (func([]byte, int64) (int, error), func() error, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_RANDOM); err != nil {
-		return nil, nil, os.NewSyscallError("fadvise", err)
-	}
-	return f.ReadAt, f.Close, nil
+	again := variants[0]
+	again.again = true
+	return append(variants, again)
 }
 
 // openCold has delay, if not nil, called when the file is written: from then on
@@ -182,6 +146,9 @@ func (b *block) measureCold(budget time.Duration, onRound func(round, of int)) (
 	samples := make([][]sample, rounds)
 	for r := range samples {
 		onRound(r, rounds)
+		if err := step(); err != nil {
+			return nil, err
+		}
 		samples[r] = make([]sample, len(b.variants))
 		for _, k := range order(r, len(b.variants)) {
 			v := &b.variants[k]
@@ -198,57 +165,104 @@ func (b *block) measureCold(budget time.Duration, onRound func(round, of int)) (
 
 // sample reads pages in an order that belongs to seed, each once, for coldTime or
 // until there is none left. Its time is that of 500 reads, as in other blocks.
-func (f *coldFile) sample(open coldOpener, seed uint64) (sample, error) {
+func (f *coldFile) sample(open coldOpener, seed uint64) (s sample, err error) {
 	if err := f.forget(); err != nil {
 		return sample{}, err
 	}
-	readAt, closeIt, err := open(f.path)
+	var r resources
+	defer func() {
+		if closed := r.close(); err == nil {
+			err = closed
+		}
+	}()
+	read, err := open(&r, f.path)
 	if err != nil {
 		return sample{}, err
 	}
-	order := rand.New(rand.NewPCG(seed, 1)).Perm(f.pages)
-	var next, done atomic.Int64
-	var stop atomic.Bool
-	var failed atomic.Pointer[error]
-	var readers sync.WaitGroup
+	all := coldReads{file: f, read: read, order: rand.New(rand.NewPCG(seed, 1)).Perm(f.pages)}
+	readers := make([]coldReader, coldReaders)
+	var running sync.WaitGroup
 	start := time.Now()
-	for range coldReaders {
-		readers.Add(1)
+	for i := range readers {
+		running.Add(1)
 		go func() {
-			defer readers.Done()
-			p := make([]byte, coldPage)
-			for !stop.Load() {
-				i := next.Add(1) - 1
-				if i >= int64(len(order)) {
-					return
-				}
-				n, err := readAt(p, int64(order[i])*coldPage)
-				if n == coldPage && err == nil {
-					err = f.check(order[i], p)
-				}
-				if n != coldPage || err != nil {
-					err = short(order[i], n, err)
-					failed.Store(&err)
-					return
-				}
-				done.Add(1)
-			}
+			defer running.Done()
+			readers[i].run(&all)
 		}()
 	}
-	gaps := watchClock(start, func() bool { return done.Load() == int64(len(order)) || failed.Load() != nil })
-	reads, took := done.Load(), time.Since(start)
-	stop.Store(true)
-	readers.Wait()
-	if err := failed.Load(); err != nil {
+	gaps := watchClock(start, all.over)
+	reads, took := all.done.Load(), time.Since(start)
+	all.stop.Store(true)
+	running.Wait()
+	if err := all.failed.Load(); err != nil {
 		return sample{}, *err
 	}
 	if reads == 0 {
 		return sample{}, fmt.Errorf("nothing was read in %v", took)
 	}
 	slices.Sort(gaps)
-	s := sample{ops: 1, gap: gaps[len(gaps)*99/100]}
+	s = sample{ops: 1, gap: gaps[len(gaps)*99/100], latency: latencies(readers)}
 	s.time = time.Duration(float64(took) * accesses / float64(reads))
-	return s, closeIt()
+	return s, nil
+}
+
+// coldReads is what the readers of a sample share.
+type coldReads struct {
+	file       *coldFile
+	read       loop
+	order      []int // of the pages
+	next, done atomic.Int64
+	stop       atomic.Bool
+	failed     atomic.Pointer[error]
+}
+
+func (c *coldReads) over() bool {
+	return c.done.Load() == int64(len(c.order)) || c.failed.Load() != nil
+}
+
+// A coldReader knows how long each of its reads took.
+type coldReader struct{ took []time.Duration }
+
+func (r *coldReader) run(all *coldReads) {
+	p := make([]byte, coldPage)
+	w := &walk{size: coldPage, times: 1, set: (all.file.pages + 1) * coldPage}
+	for !all.stop.Load() {
+		i := all.next.Add(1) - 1
+		if i >= int64(len(all.order)) {
+			return
+		}
+		page := all.order[i]
+		start := time.Now()
+		_, err := all.read(p, 0, w, uint64(page)*coldPage)
+		r.took = append(r.took, time.Since(start))
+		if err == nil {
+			err = all.file.check(page, p)
+		}
+		if err != nil {
+			err = fmt.Errorf("page %d: %w", page, err)
+			all.failed.Store(&err)
+			return
+		}
+		all.done.Add(1)
+	}
+}
+
+// The quantiles that the raw text tells, of how long single reads took.
+var quantiles = [...]struct {
+	unit  string
+	share float64
+}{{"p50-ns", 0.5}, {"p90-ns", 0.9}, {"p99-ns", 0.99}, {"p99.9-ns", 0.999}, {"max-ns", 1}}
+
+func latencies(readers []coldReader) (at [len(quantiles)]time.Duration) {
+	var all []time.Duration
+	for i := range readers {
+		all = append(all, readers[i].took...)
+	}
+	slices.Sort(all)
+	for i, q := range quantiles {
+		at[i] = all[int(q.share*float64(len(all)-1))]
+	}
+	return at
 }
 
 // watchClock looks at the clock every millisecond, if it can, and returns the

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func coldTestFile(t *testing.T) *coldFile {
@@ -55,11 +56,21 @@ func TestColdSamples(t *testing.T) {
 			t.Errorf("%v: %+v, %v", &v, s, err)
 		}
 	}
-	wrong := func(string) (func([]byte, int64) (int, error), func() error, error) {
-		return func(p []byte, off int64) (int, error) { return len(p), nil }, func() error { return nil }, nil
+	wrong := func(*resources, string) (loop, error) {
+		return func([]byte, int, *walk, uint64) (uint64, error) { return 0, nil }, nil
 	}
 	if _, err := f.sample(wrong, 1); err == nil || !strings.Contains(err.Error(), "page") {
 		t.Errorf("bytes that are not the file's: %v", err)
+	}
+}
+
+func TestLatenciesAreOfAllReaders(t *testing.T) {
+	readers := make([]coldReader, 2)
+	for i := range 100 {
+		readers[i%2].took = append(readers[i%2].took, time.Duration(100-i))
+	}
+	if got := latencies(readers); got != [...]time.Duration{50, 90, 99, 99, 100} {
+		t.Errorf("%v", got)
 	}
 }
 
@@ -83,11 +94,10 @@ func TestColdLinesAreWrittenAndRead(t *testing.T) {
 	}
 }
 
-func TestOpenCloseAndHot(t *testing.T) {
+func TestOpenClose(t *testing.T) {
 	path, content := guardFile(t)
 	for _, open := range []func() (*block, error){
 		func() (*block, error) { return openOpenClose(path, content, 64) },
-		func() (*block, error) { return openHot(path, content, 64) },
 	} {
 		b, err := open()
 		if err != nil {

@@ -5,8 +5,10 @@ go 1.24
 require (
 	example.com/mapview v0.0.0
 	github.com/edsrzf/mmap-go v1.2.0
+	github.com/go-mmap/mmap v0.7.0
+	github.com/tysonmote/gommap v0.0.3
 	golang.org/x/exp v0.0.0-20250620022241-b7579e27df2b
-	golang.org/x/sys v0.0.0-20211216021012-1d35b9e2eb4e
+	golang.org/x/sys v0.6.0
 )
 
 replace example.com/mapview => ../

@@ -10,15 +10,6 @@ import (
 	mapview "example.com/mapview/go"
 )
 
-func openView(r *resources, path string) (*mapview.View, error) {
-	v, err := mapview.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	r.closeLater(v.Close)
-	return v, nil
-}
-
 // openGuard has At, which returns one byte, where an access is one byte.
 func openGuard(path string, content []byte, size int) (*block, error) {
 	b := &block{name: "Guard", size: size, check: newReadCheck(content, size, 1)}
@@ -26,10 +17,10 @@ func openGuard(path string, content []byte, size int) (*block, error) {
 	if err != nil {
 		return nil, err
 	}
-	unguarded := variant{impl: "unguarded", op: "copy", pass: copyOut(v.Bytes(), size)}
+	unguarded := variant{impl: "unguarded", op: "copy", pass: fromStart(copyOut(v.Bytes()), size)}
 	b.variants = []variant{unguarded,
-		{impl: "mapview", op: "ReadAt", pass: viewReadAt(v, size)},
-		{impl: "mapview", op: "Do", pass: viewDoRead(v, size)},
+		{impl: "mapview", op: "ReadAt", pass: fromStart(readView(v), size)},
+		{impl: "mapview", op: "Do", pass: fromStart(readDo(v), size)},
 	}
 	if size == 1 {
 		b.variants = append(b.variants, variant{impl: "mapview", op: "At", pass: viewAt(v)})
@@ -66,7 +57,7 @@ func openTogether(path string, content []byte, size, processors int) (*block, er
 	}
 	was := runtime.GOMAXPROCS(2)
 	b.closeLater(func() error { runtime.GOMAXPROCS(was); return nil })
-	readAt, unguarded := viewReadAt(v, size), copyOut(v.Bytes(), size)
+	readAt, unguarded := fromStart(readView(v), size), fromStart(copyOut(v.Bytes()), size)
 	b.variants = []variant{
 		{impl: "mapview", op: "ReadAt,one", pass: readAt, goroutines: 1},
 		{impl: "mapview", op: "ReadAt,two", pass: readAt, goroutines: 2},

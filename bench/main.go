@@ -30,7 +30,7 @@ func main() {
 	)
 	flag.Parse()
 	budget := time.Duration(*seconds * float64(time.Second))
-	s := &scene{dir: *dir, processors: runtime.NumCPU(), delayed: *delayed, progress: newProgress(*run)}
+	s := &scene{dir: *dir, processors: runtime.NumCPU(), delayed: *delayed, largest: 256 << 20, progress: newProgress(*run)}
 	if *name == "" && *delayed != "" {
 		*name = "Delayed"
 	}
@@ -84,9 +84,12 @@ func measureOne(w io.Writer, open func() (*block, error), budget time.Duration, 
 	if err != nil {
 		return err
 	}
-	title := fmt.Sprintf("Go, %s %d", b.name, b.size)
+	title := fmt.Sprintf("Go, %s %d%s", b.name, b.size, b.keys)
 	p.title = title
 	samples, err := b.measure(budget, p.round)
+	if err == nil {
+		err = writeHead(w, b)
+	}
 	if err == nil {
 		err = writeSamples(w, b, samples)
 	}

@@ -92,29 +92,3 @@ func addresses() (int, error) {
 	_, err = fmt.Sscan(string(text), &pages)
 	return pages * os.Getpagesize(), err
 }
-
-// openHot reads what is in memory, with and without the look whether it is.
-func openHot(path string, content []byte, size int) (*block, error) {
-	b := &block{name: "Hot", size: size, check: newReadCheck(content, size, 1)}
-	plain, err := openView(&b.resources, path)
-	if err != nil {
-		return nil, err
-	}
-	resident, err := mapview.OpenFile(path, os.O_RDONLY, 0, &mapview.Options{Resident: true})
-	if err != nil {
-		b.close()
-		return nil, err
-	}
-	b.closeLater(resident.Close)
-	exp, err := expReads(&b.resources, path, size)
-	if err != nil {
-		b.close()
-		return nil, err
-	}
-	b.variants = append([]variant{
-		{impl: "mapview", op: "ReadAt", pass: viewReadAt(plain, size)},
-		{impl: "mapview", op: "ReadAt,resident", pass: viewReadAt(resident, size)},
-	}, exp...)
-	b.variants = append(b.variants, variant{impl: "mapview", op: "ReadAt", pass: viewReadAt(plain, size), again: true})
-	return b, nil
-}

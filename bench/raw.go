@@ -15,31 +15,70 @@ import (
 
 func writeSamples(w io.Writer, b *block, samples [][]sample) error {
 	for _, round := range samples {
-		for k, s := range round {
+		for k := range round {
 			v := &b.variants[k]
-			if b.cold != nil {
-				_, err := fmt.Fprintf(w, "%s\t%d\t%.1f ns/op\t%d p99-gap-us\n", lineName(b, v), s.ops,
-					float64(s.time.Nanoseconds()), s.gap.Microseconds())
-				if err != nil {
-					return err
-				}
-				continue
-			}
-			ns := float64(s.time.Nanoseconds()) / float64(s.ops)
-			mbs := float64(accesses*b.size*max(v.goroutines, 1)) / ns * 1000
-			extra := ""
-			if v.tally != nil { // no byte moved: no speed
-				mbs = 0
-				extra = fmt.Sprintf("\t%d reads/op\t%d first-reads", s.tally.reads/(s.ops+1), v.tally.first)
-			}
-			_, err := fmt.Fprintf(w, "%s\t%d\t%.1f ns/op\t%.2f MB/s\t%d B/op\t%d allocs/op%s\n",
-				lineName(b, v), s.ops, ns, mbs, s.bytes, s.allocs, extra)
-			if err != nil {
+			if _, err := fmt.Fprintf(w, "%s\t%s\n", lineName(b, v), b.units(v, &round[k])); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// writeHead tells what the block is about, and what state it found.
+func writeHead(w io.Writer, b *block) error {
+	for _, line := range [][2]string{{"Row", b.title}, {"State", b.state}} {
+		if line[1] == "" {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "%s %s\t%s\n", line[0], b.fullName(), line[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// units returns the ops of a sample and what one of them took.
+func (b *block) units(v *variant, s *sample) string {
+	if b.cold != nil {
+		return s.coldUnits()
+	}
+	each, moved := 1, accesses*b.size*max(v.goroutines, 1)
+	if b.each > 0 {
+		each, moved = b.each, b.size
+	}
+	ops := s.ops * each
+	ns := float64(s.time.Nanoseconds()) / float64(ops)
+	mbs := float64(moved) / ns * 1000
+	extra := ""
+	if v.tally != nil { // no byte moved: no speed
+		mbs = 0
+		extra = fmt.Sprintf("\t%d reads/op\t%d first-reads", s.tally.reads/(s.ops+1), v.tally.first)
+	}
+	if b.each > 0 {
+		extra = fmt.Sprintf("\t%.5f faults/op", float64(s.faults)/float64((s.ops+1)*each))
+	}
+	if s.deviceBytes > 0 {
+		extra += fmt.Sprintf("\t%.0f dev-B/op", s.deviceBytes/float64((s.ops+1)*each))
+	}
+	return fmt.Sprintf("%d\t%.*f ns/op\t%.2f MB/s\t%d B/op\t%d allocs/op%s",
+		ops, digits(b), ns, mbs, s.bytes/uint64(each), s.allocs/uint64(each), extra)
+}
+
+func digits(b *block) int {
+	if b.each > 0 {
+		return 3
+	}
+	return 1
+}
+
+func (s *sample) coldUnits() string {
+	text := fmt.Sprintf("%d\t%.1f ns/op\t%.0f touches/s\t%d p99-gap-us", s.ops, float64(s.time.Nanoseconds()),
+		accesses/s.time.Seconds(), s.gap.Microseconds())
+	for i, q := range quantiles {
+		text += fmt.Sprintf("\t%d %s", s.latency[i].Nanoseconds(), q.unit)
+	}
+	return text
 }
 
 // lineName ends in the number of processors used, as testing.B would say.
@@ -48,8 +87,13 @@ func lineName(b *block, v *variant) string {
 	if v.again {
 		again = "/again=1"
 	}
-	return fmt.Sprintf("Benchmark%s/lang=go/impl=%s/op=%s/size=%d%s-%d", b.name, v.impl, v.op, b.size, again,
+	return fmt.Sprintf("Benchmark%s/lang=go/impl=%s/op=%s/size=%d%s%s-%d", b.name, v.impl, v.op, b.size, b.keys, again,
 		runtime.GOMAXPROCS(0))
+}
+
+// fullName is what the block's lines have in common.
+func (b *block) fullName() string {
+	return fmt.Sprintf("Benchmark%s/lang=go/size=%d%s", b.name, b.size, b.keys)
 }
 
 // skipLine begins the line that tells of a block that was not measured. It is

@@ -1,23 +1,13 @@
-// read.go holds the ways to read a file: the notes' loop, repaired. Nothing is
-// closed inside it, the file has every byte that is asked for, and every count
-// and error is looked at.
-//
-// Each method is called in a loop of its own, not through io.ReaderAt: an
-// indirect call would add the same nanosecond to all and hide a part of the
-// difference.
+// read.go holds the notes' loop, repaired. Nothing is closed inside it, the file
+// has every byte that is asked for, and every count and error is looked at.
 
 package main
 
 import (
-	"fmt"
 	"io"
 	"os"
-	"syscall"
 
 	mapview "example.com/mapview/go"
-	dropin "example.com/mapview/go/mmap"
-	mmapgo "github.com/edsrzf/mmap-go"
-	expmmap "golang.org/x/exp/mmap"
 )
 
 // An opener opens the file at path and returns the variants that use it.
@@ -43,118 +33,55 @@ func openBlock(name, path string, size int, c check, again opener, openers ...op
 }
 
 func openRead(path string, content []byte, size int) (*block, error) {
-	return openBlock("Read", path, size, newReadCheck(content, size, 1), syscallReads,
-		mapviewReads, dropinReads, expReads, fileReads, syscallReads, mmapgoReads,
-		func(*resources, string, int) ([]variant, error) {
-			return []variant{{impl: "memory", op: "copy", pass: copyOut(content, size)}}, nil
-		})
-}
-
-func short(access, n int, err error) error {
-	return fmt.Errorf("access %d moved %d bytes: %w", access, n, err)
-}
-
-// copyOut reads from bytes that are there: a mapping's, or ordinary memory. It
-// must not be inlined: each caller would get a loop of its own, and where the
-// linker puts such a loop makes up to 5 % of a copy of 4 KiB. So all share one.
-//
-//go:noinline
-func copyOut(from []byte, size int) func([]byte, int) error {
-	return func(buf []byte, stride int) error {
-		for i := range accesses {
-			copy(buf[i*stride:i*stride+size], from[i*size:(i+1)*size])
+	var openers []opener
+	for i := range ways {
+		if ways[i].op(false) == "ReadAt,resident" {
+			continue // what that costs is in Hot
 		}
-		return nil
+		openers = append(openers, ways[i].opener(false))
 	}
+	memory := func(*resources, string, int) ([]variant, error) {
+		return []variant{{impl: "memory", op: "copy", pass: fromStart(copyOut(content), size)}}, nil
+	}
+	return openBlock("Read", path, size, newReadCheck(content, size, 1), wayNamed("syscall.Mmap", "copy").opener(false),
+		append(openers, fileReads, memory)...)
 }
 
-func mapviewReads(r *resources, path string, size int) ([]variant, error) {
-	var views [3]*mapview.View // each variant has a mapping of its own, as the peers do
-	for i := range views {
-		v, err := mapview.Open(path)
+// op returns what the way's call is named, "" if it cannot do that.
+func (w *way) op(write bool) string {
+	if write {
+		return w.write
+	}
+	return w.read
+}
+
+// opener is for the notes' rows: each pass begins at the start of the file.
+func (w *way) opener(write bool) opener {
+	return func(r *resources, path string, size int) ([]variant, error) {
+		o, err := w.openIt(r, path, how{write: write})
 		if err != nil {
 			return nil, err
 		}
-		r.closeLater(v.Close)
-		views[i] = v
-	}
-	return []variant{
-		{impl: "mapview", op: "ReadAt", pass: viewReadAt(views[0], size)},
-		{impl: "mapview", op: "Do", pass: viewDoRead(views[1], size)},
-		{impl: "mapview", op: "Bytes", pass: copyOut(views[2].Bytes(), size)},
-	}, nil
-}
-
-func viewReadAt(v *mapview.View, size int) func([]byte, int) error {
-	return func(buf []byte, stride int) error {
-		for i := range accesses {
-			n, err := v.ReadAt(buf[i*stride:i*stride+size], int64(i*size))
-			if n != size || err != nil {
-				return short(i, n, err)
-			}
-		}
-		return nil
+		return []variant{{impl: w.impl, op: w.op(write), pass: fromStart(o.loop(write), size)}}, nil
 	}
 }
 
-// viewDoRead calls Do once for each access, as ReadAt is.
-func viewDoRead(v *mapview.View, size int) func([]byte, int) error {
-	return func(buf []byte, stride int) error {
-		for i := range accesses {
-			err := v.Do(func(b []byte) error {
-				copy(buf[i*stride:i*stride+size], b[i*size:(i+1)*size])
-				return nil
-			})
-			if err != nil {
-				return short(i, 0, err)
-			}
-		}
-		return nil
+func (o *opened) loop(write bool) loop {
+	if write {
+		return o.write
 	}
+	return o.read
 }
 
-func dropinReads(r *resources, path string, size int) ([]variant, error) {
-	m, err := dropin.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	r.closeLater(m.Close)
-	return []variant{{impl: "mapview-mmap", op: "ReadAt", pass: func(buf []byte, stride int) error {
-		for i := range accesses {
-			n, err := m.ReadAt(buf[i*stride:i*stride+size], int64(i*size))
-			if n != size || err != nil {
-				return short(i, n, err)
-			}
-		}
-		return nil
-	}}}, nil
-}
-
-func expReads(r *resources, path string, size int) ([]variant, error) {
-	m, err := expmmap.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	r.closeLater(m.Close)
-	return []variant{{impl: "exp-mmap", op: "ReadAt", pass: func(buf []byte, stride int) error {
-		for i := range accesses {
-			n, err := m.ReadAt(buf[i*stride:i*stride+size], int64(i*size))
-			if n != size || err != nil {
-				return short(i, n, err)
-			}
-		}
-		return nil
-	}}}, nil
-}
-
+// fileReads has Read, which needs a Seek back to the start once a pass. It is
+// timed with it.
 func fileReads(r *resources, path string, size int) ([]variant, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	r.closeLater(f.Close)
-	// Read needs a Seek back to the start once a pass, which is timed with it.
-	read := func(buf []byte, stride int) error {
+	return []variant{{impl: "os.File", op: "Read", pass: func(buf []byte, stride int) error {
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
@@ -165,62 +92,14 @@ func fileReads(r *resources, path string, size int) ([]variant, error) {
 			}
 		}
 		return nil
-	}
-	readAt := func(buf []byte, stride int) error {
-		for i := range accesses {
-			n, err := f.ReadAt(buf[i*stride:i*stride+size], int64(i*size))
-			if n != size || err != nil {
-				return short(i, n, err)
-			}
-		}
-		return nil
-	}
-	return []variant{
-		{impl: "os.File", op: "Read", pass: read},
-		{impl: "os.File", op: "ReadAt", pass: readAt},
-	}, nil
+	}}}, nil
 }
 
-func syscallReads(r *resources, path string, size int) ([]variant, error) {
-	m, err := mapByHand(r, path, os.O_RDONLY, syscall.PROT_READ)
+func openView(r *resources, path string) (*mapview.View, error) {
+	v, err := mapview.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	return []variant{{impl: "syscall.Mmap", op: "copy", pass: copyOut(m, size)}}, nil
-}
-
-func mapByHand(r *resources, path string, flag, prot int) ([]byte, error) {
-	f, err := os.OpenFile(path, flag, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	m, err := syscall.Mmap(int(f.Fd()), 0, fileSize, prot, syscall.MAP_SHARED)
-	if err != nil {
-		return nil, os.NewSyscallError("mmap", err)
-	}
-	r.closeLater(func() error { return syscall.Munmap(m) })
-	return m, nil
-}
-
-func mmapgoReads(r *resources, path string, size int) ([]variant, error) {
-	m, err := mapByMmapGo(r, path, os.O_RDONLY, mmapgo.RDONLY)
-	if err != nil {
-		return nil, err
-	}
-	return []variant{{impl: "mmap-go", op: "copy", pass: copyOut(m, size)}}, nil
-}
-
-func mapByMmapGo(r *resources, path string, flag, prot int) (mmapgo.MMap, error) {
-	f, err := os.OpenFile(path, flag, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	m, err := mmapgo.Map(f, prot, 0)
-	if err != nil {
-		return nil, err
-	}
-	r.closeLater(m.Unmap)
-	return m, nil
+	r.closeLater(v.Close)
+	return v, nil
 }

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"runtime"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -24,9 +26,8 @@ type variant struct {
 	impl, op string
 	again    bool // the second of the A/A pair
 
-	// pass does one op. Access i works on size bytes of the file at i*size
-	// and of buf at i*stride: stride 0 uses one buffer over and over, as the
-	// notes do, and stride size lets the check see every byte.
+	// pass does one op, or block.each of them. What buf and stride are is told
+	// at loop.
 	pass func(buf []byte, stride int) error
 
 	// readBack fills into with what the passes have written (write blocks).
@@ -38,6 +39,8 @@ type variant struct {
 	cold coldOpener // what a block of cold reads has in place of a pass
 
 	tally *tally // what the passes of a published variant came back with
+
+	trace *trace // where the passes of a block of single accesses go
 }
 
 func (v *variant) String() string { return v.impl + " " + v.op }
@@ -51,10 +54,14 @@ type check interface {
 	buffers() [][]byte               // what the passes of a round are given: one a goroutine
 }
 
-// A block is one row of the plan: variants that do the same work.
+// A block is a part of a row: variants that do the same work.
 type block struct {
 	name     string
-	size     int // bytes of one access
+	size     int    // bytes of one access
+	keys     string // what else its name tells: "/pattern=rand/cache=resident"
+	title    string // one phrase
+	state    string // what was prepared, and verified
+	each     int    // the accesses of a pass are ops of their own; 0: a pass is one op
 	variants []variant
 	check    check
 	cold     *coldFile // or what is read cold: see measureCold
@@ -67,7 +74,10 @@ type sample struct {
 	time          time.Duration
 	bytes, allocs uint64 // allocated a op
 	tally         tally
-	gap           time.Duration // of a cold block: the longest but one in a hundred between two looks at the clock
+	faults        int64                         // of all passes, with those of the runtime
+	deviceBytes   float64                       // that its counter moved on by
+	latency       [len(quantiles)]time.Duration // of a cold block: see quantiles
+	gap           time.Duration                 // of a cold block: the longest but one in a hundred between two looks at the clock
 }
 
 // measure checks every variant, times them in rounds for about budget, checks
@@ -188,7 +198,7 @@ func (v *variant) run(bufs [][]byte, stride, ops int) (sample, error) {
 		return together(v.pass, bufs[:v.goroutines], stride, ops)
 	}
 	buf := bufs[0]
-	was := allocated()
+	was, faulted := allocated(), faults()
 	if err := v.pass(buf, stride); err != nil {
 		return sample{}, err
 	}
@@ -198,9 +208,16 @@ func (v *variant) run(bufs [][]byte, stride, ops int) (sample, error) {
 			return sample{}, err
 		}
 	}
-	s := sample{ops: ops, time: time.Since(start)}
+	s := sample{ops: ops, time: time.Since(start), faults: faults() - faulted}
 	s.allocatedSince(was, ops+1)
 	return s, nil
+}
+
+// faults counts those of the process so far.
+func faults() int64 {
+	var usage unix.Rusage
+	unix.Getrusage(unix.RUSAGE_SELF, &usage)
+	return usage.Minflt + usage.Majflt
 }
 
 func allocated() (m runtime.MemStats) {

@@ -60,8 +60,8 @@ func TestRoundsFillTheBudgetButAreNeverTooFew(t *testing.T) {
 func TestMeasureTakesASampleOfEachVariantInEachRound(t *testing.T) {
 	content := pages(1024)
 	b := &block{name: "Read", size: 1024, check: newReadCheck(content, 1024, 1), variants: []variant{
-		{impl: "memory", op: "copy", pass: copyOut(content, 1024)},
-		{impl: "memory", op: "copy", again: true, pass: copyOut(content, 1024)},
+		{impl: "memory", op: "copy", pass: fromStart(copyOut(content), 1024)},
+		{impl: "memory", op: "copy", again: true, pass: fromStart(copyOut(content), 1024)},
 	}}
 	calls := 0
 	samples, err := b.measure(0, func(round, of int) {
@@ -85,7 +85,7 @@ func TestMeasureTakesASampleOfEachVariantInEachRound(t *testing.T) {
 func TestMeasureCountsAllocations(t *testing.T) {
 	content := pages(1024)
 	var keep []byte
-	read := copyOut(content, 1024)
+	read := fromStart(copyOut(content), 1024)
 	b := &block{name: "Read", size: 1024, check: newReadCheck(content, 1024, 1), variants: []variant{{
 		impl: "memory", op: "copy",
 		pass: func(buf []byte, stride int) error {
@@ -127,7 +127,7 @@ func TestMeasureFailsWhenAVariantDoesNothing(t *testing.T) {
 			}
 		}
 		readBack := func(into []byte) error { copy(into, memory); return nil }
-		read, write := copyOut(content, size), copyIn(memory, size)
+		read, write := fromStart(copyOut(content), size), fromStart(copyIn(memory), size)
 		for _, b := range []*block{
 			{check: newReadCheck(content, size, 1), variants: []variant{{pass: read}, {impl: "wrong", pass: wrong(read)}}},
 			{check: newWriteCheck("", size), variants: []variant{
@@ -145,7 +145,7 @@ func TestMeasureFailsWhenAVariantDoesNothing(t *testing.T) {
 // A second goroutine that does nothing would look like one that costs nothing.
 func TestMeasureFailsWhenASecondGoroutineDoesNothing(t *testing.T) {
 	content := pages(1024)
-	read := copyOut(content, 1024)
+	read := fromStart(copyOut(content), 1024)
 	c := newReadCheck(content, 1024, 2)
 	for name, idle := range map[string]func(buf []byte, stride int) bool{
 		"never":               func([]byte, int) bool { return false },
@@ -171,7 +171,7 @@ func TestMeasureFailsWhenASecondGoroutineDoesNothing(t *testing.T) {
 // Goroutines that wait for their processors would make the rounds short.
 func TestCalibrateRunsOneGoroutine(t *testing.T) {
 	content := pages(1024)
-	read := copyOut(content, 1024)
+	read := fromStart(copyOut(content), 1024)
 	c := newReadCheck(content, 1024, 2)
 	v := &variant{goroutines: 2, pass: func(buf []byte, stride int) error {
 		if &buf[0] == &c.bufs[1][0] {

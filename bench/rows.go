@@ -26,6 +26,7 @@ type scene struct {
 	dir        string // for the files
 	processors int
 	delayed    string // where the fault disk under dir takes commands; "": dir is on no such disk
+	largest    int    // bytes of a file, at most
 	progress   *progress
 	resources  // of the row
 }
@@ -36,7 +37,8 @@ var rows = []row{
 	{"Write", true, 8, "the notes' benchmark, with writing: 500 writes in a row", planWrite},
 	{"WriteSync", true, 8, "the notes' benchmark, with writing: 500 writes and a sync", planWriteSync},
 	{"Guard", false, 8, "what the guard costs: mapview's calls and the plain copy, from the same pages", planGuard},
-	{"Hot", true, 4, "what it costs to know what is in memory", planHot},
+	{"Hot", true, 16, "one read of what is in memory, in a row and at random, out of 1 MiB and out of 256 MiB", planHot},
+	{"HotWrite", true, 12, "one write to what is in memory, in a row and at random, no sync", planHotWrite},
 	{"OpenClose", true, 6, "500 files opened and closed, the collector's work counted", planOpenClose},
 	{"Cold", true, 10, "64 goroutines read what is not in memory, on this disk", planCold},
 	{"Delayed", false, 5, "64 goroutines read what is not in memory, on a disk whose reads take 1 ms more", planDelayed},
@@ -133,11 +135,6 @@ func planGuard(s *scene) ([]func() (*block, error), error) {
 	return forSizes(func(size int) (*block, error) { return openGuard(path, content, size) }, 1, 64, 1024, 4096), err
 }
 
-func planHot(s *scene) ([]func() (*block, error), error) {
-	path, content, err := s.readFile()
-	return forSizes(func(size int) (*block, error) { return openHot(path, content, size) }, 64, 4096), err
-}
-
 func planOpenClose(s *scene) ([]func() (*block, error), error) {
 	path, content, err := s.readFile()
 	return forSizes(func(size int) (*block, error) { return openOpenClose(path, content, size) }, 64), err
@@ -150,7 +147,7 @@ func planTogether(s *scene) ([]func() (*block, error), error) {
 
 func planCold(s *scene) ([]func() (*block, error), error) {
 	return []func() (*block, error){func() (*block, error) {
-		return openCold("Cold", s.dir, 256<<20, s.processors, nil)
+		return openCold("Cold", s.dir, min(256<<20, s.largest), s.processors, nil)
 	}}, nil
 }
 
