@@ -5,6 +5,7 @@
 package main
 
 import (
+	"fmt"
 	"runtime"
 
 	mapview "example.com/mapview/go"
@@ -65,5 +66,34 @@ func openTogether(path string, content []byte, size, processors int) (*block, er
 		{impl: "unguarded", op: "copy,two", pass: unguarded, goroutines: 2},
 		{impl: "mapview", op: "ReadAt,one", pass: readAt, goroutines: 1, again: true},
 	}
+	return b, nil
+}
+
+// openParallel has the ways side by side: the same pass on one goroutine and on
+// two, each with a processor of its own.
+func openParallel(path string, content []byte, size, processors int) (*block, error) {
+	if processors < 2 {
+		return nil, skip("two goroutines on two processors: there is only one")
+	}
+	b := &block{name: "Parallel", size: size, keys: "/pattern=seq/cache=resident", check: newReadCheck(content, size, 2)}
+	b.title = fmt.Sprintf("500 reads of %s by each of two goroutines at once, against one alone", sizeText(size))
+	was := runtime.GOMAXPROCS(2)
+	b.closeLater(func() error { runtime.GOMAXPROCS(was); return nil })
+	add := func(impl, op string, again bool, pass func([]byte, int) error) {
+		b.variants = append(b.variants, variant{impl: impl, op: op + ",one", pass: pass, goroutines: 1, again: again})
+		if !again {
+			b.variants = append(b.variants, variant{impl: impl, op: op + ",two", pass: pass, goroutines: 2})
+		}
+	}
+	for _, i := range append(indexes(len(ways)), 0) {
+		w := &ways[i]
+		o, err := w.openIt(&b.resources, path, how{})
+		if err != nil {
+			b.close()
+			return nil, err
+		}
+		add(w.impl, w.read, i == 0 && len(b.variants) > 0, fromStart(o.read, size))
+	}
+	add("memory", "copy", false, fromStart(copyOut(content), size))
 	return b, nil
 }

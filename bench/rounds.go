@@ -188,6 +188,9 @@ func (b *block) sample(v *variant, ops int) (sample, error) {
 	if v.tally != nil {
 		s.tally = *v.tally
 	}
+	if c, ok := b.check.(*syncCheck); ok {
+		s.deviceBytes = c.device.bytes() - c.was
+	}
 	return s, b.check.after(v, ops+1)
 }
 

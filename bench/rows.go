@@ -40,6 +40,9 @@ var rows = []row{
 	{"Hot", true, 16, "one read of what is in memory, in a row and at random, out of 1 MiB and out of 256 MiB", planHot},
 	{"HotWrite", true, 12, "one write to what is in memory, in a row and at random, no sync", planHotWrite},
 	{"OpenClose", true, 6, "500 files opened and closed, the collector's work counted", planOpenClose},
+	{"Slice", true, 5, "sums over bytes in place: under Do, Slice and Bytes, against a plain slice", planSlice},
+	{"GoSync", true, 10, "updates of 64 bytes at random, and the sync that follows", planGoSync},
+	{"Parallel", false, 8, "reads by two goroutines at once, on two processors, against one alone: all ways", planParallel},
 	{"Cold", true, 10, "64 goroutines read what is not in memory, on this disk", planCold},
 	{"Delayed", false, 5, "64 goroutines read what is not in memory, on a disk whose reads take 1 ms more", planDelayed},
 	{"Together", false, 4, "one view read by two goroutines at once, on two processors", planTogether},
@@ -143,6 +146,11 @@ func planOpenClose(s *scene) ([]func() (*block, error), error) {
 func planTogether(s *scene) ([]func() (*block, error), error) {
 	path, content, err := s.readFile()
 	return forSizes(func(size int) (*block, error) { return openTogether(path, content, size, s.processors) }, 64, 4096), err
+}
+
+func planParallel(s *scene) ([]func() (*block, error), error) {
+	path, content, err := s.readFile()
+	return forSizes(func(size int) (*block, error) { return openParallel(path, content, size, s.processors) }, 64, 4096), err
 }
 
 func planCold(s *scene) ([]func() (*block, error), error) {

@@ -104,6 +104,33 @@ type trace struct {
 	w    *walk
 	at   uint64 // of the next access
 	was  uint64 // before the passes of this round
+
+	failed error        // of touch
+	touch  func() error // untimed, before a round's passes; or nil
+}
+
+// touchPages accesses a byte of each page through l: rounds that are interleaved
+// leave each mapping idle for most of the time, in which the caches lose its page
+// tables, and mapview forgets what it saw (a part each second).
+func touchPages(l loop, size int) func() error {
+	w := &walk{size: 1, times: 1, set: size + 1}
+	p := make([]byte, 1)
+	return func() error {
+		for off := 0; off < size; off += pageSize {
+			if _, err := l(p, 0, w, uint64(off)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// begin is before a round's passes.
+func (t *trace) begin() {
+	if t.touch != nil {
+		t.failed = t.touch()
+	}
+	t.was = t.at
 }
 
 func (t *trace) pass(buf []byte, stride int) (err error) {
@@ -113,6 +140,9 @@ func (t *trace) pass(buf []byte, stride int) (err error) {
 
 // places returns where the last n of the accesses went since the round began.
 func (t *trace) places(accesses, n int) ([]int, error) {
+	if t.failed != nil {
+		return nil, t.failed
+	}
 	places := make([]int, 0, n)
 	at, off := t.was, 0
 	for i := range accesses {
@@ -181,7 +211,7 @@ func (c *traceCheck) whole(v *variant) error {
 
 func (c *traceCheck) before(v *variant) {
 	clear(c.buf) // a set has no word that is 0
-	v.trace.was = v.trace.at
+	v.trace.begin()
 }
 
 func (c *traceCheck) after(v *variant, passes int) error {
@@ -218,7 +248,7 @@ func (c *traceWriteCheck) whole(v *variant) error {
 
 func (c *traceWriteCheck) before(v *variant) {
 	c.random.Read(c.buf)
-	v.trace.was = v.trace.at
+	v.trace.begin()
 }
 
 func (c *traceWriteCheck) after(v *variant, passes int) error {
