@@ -138,7 +138,7 @@ func (st *stage) block(name string, l workload) (*block, error) {
 	w := l.walk()
 	b := &block{name: name, size: l.size, keys: l.keys("resident"), title: l.title("read"), each: w.times}
 	b.check = newTraceCheck(w)
-	b.state = st.set.state + "; every page touched through its mapping before a variant's turn"
+	b.state = st.set.state + "; every page accessed through its mapping before a variant's turn"
 	if st.write {
 		dirty, err := smapsKiB(st.checker, "Shared_Dirty", "Private_Dirty")
 		if err != nil {
@@ -158,8 +158,8 @@ func (st *stage) block(name string, l workload) (*block, error) {
 		if l.random {
 			t.at = uint64(i+1) << 40
 		}
-		if p.impl != "os.File" { // which has no mapping
-			t.touch = touchPages(p.opened.loop(st.write), l.set)
+		if p.impl != "os.File" || l.set <= piece { // it has no page tables
+			t.touch = toucher(p.opened.loop(st.write), l.set)
 		}
 		b.variants = append(b.variants, variant{impl: p.impl, op: p.op, again: p.again, pass: t.pass, trace: t})
 	}

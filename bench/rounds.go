@@ -19,6 +19,8 @@ const (
 	accesses  = 500 // reads or writes in one op, as in the notes
 	roundTime = 1500 * time.Microsecond
 	minRounds = 20
+	fewRounds = 5 // where one takes longRound or more, as some with a sync do
+	longRound = 100 * time.Millisecond
 )
 
 // A variant is one way to do the op of its block.
@@ -142,7 +144,11 @@ func (b *block) calibrate(v *variant) (int, error) {
 }
 
 func roundsIn(budget, one time.Duration) int {
-	return max(minRounds, int(budget/max(one, 1)))
+	least := minRounds
+	if one >= longRound {
+		least = fewRounds
+	}
+	return max(least, int(budget/max(one, 1)))
 }
 
 // round takes one sample of each variant.

@@ -50,6 +50,8 @@ func TestRoundsFillTheBudgetButAreNeverTooFew(t *testing.T) {
 		{time.Second, 10 * time.Millisecond, 100},
 		{time.Millisecond, 10 * time.Millisecond, minRounds},
 		{0, 0, minRounds},
+		{0, longRound, fewRounds},
+		{10 * longRound, longRound, 10},
 	} {
 		if got := roundsIn(c.budget, c.one); got != c.want {
 			t.Errorf("%v in rounds of %v: %d, not %d", c.budget, c.one, got, c.want)

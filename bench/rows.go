@@ -18,6 +18,7 @@ type row struct {
 	short   bool    // one of those that most people want
 	seconds float64 // that sound figures take, what prepares them included
 	title   string
+	peers   bool // all ways to a file are in it
 	plan    func(s *scene) ([]func() (*block, error), error)
 }
 
@@ -32,20 +33,20 @@ type scene struct {
 }
 
 var rows = []row{
-	{"Published", true, 3, "the notes' benchmark as it was published: nothing is read after the first read", planPublished},
-	{"Read", true, 10, "the notes' benchmark, repaired: 500 reads in a row", planRead},
-	{"Write", true, 8, "the notes' benchmark, with writing: 500 writes in a row", planWrite},
-	{"WriteSync", true, 8, "the notes' benchmark, with writing: 500 writes and a sync", planWriteSync},
-	{"Guard", false, 8, "what the guard costs: mapview's calls and the plain copy, from the same pages", planGuard},
-	{"Hot", true, 16, "one read of what is in memory, in a row and at random, out of 1 MiB and out of 256 MiB", planHot},
-	{"HotWrite", true, 12, "one write to what is in memory, in a row and at random, no sync", planHotWrite},
-	{"OpenClose", true, 6, "500 files opened and closed, the collector's work counted", planOpenClose},
-	{"Slice", true, 5, "sums over bytes in place: under Do, Slice and Bytes, against a plain slice", planSlice},
-	{"GoSync", true, 10, "updates of 64 bytes at random, and the sync that follows", planGoSync},
-	{"Parallel", false, 8, "reads by two goroutines at once, on two processors, against one alone: all ways", planParallel},
-	{"Cold", true, 10, "64 goroutines read what is not in memory, on this disk", planCold},
-	{"Delayed", false, 5, "64 goroutines read what is not in memory, on a disk whose reads take 1 ms more", planDelayed},
-	{"Together", false, 4, "one view read by two goroutines at once, on two processors", planTogether},
+	{"Published", true, 3, "the notes' benchmark as it was published: nothing is read after the first read", false, planPublished},
+	{"Read", true, 10, "the notes' benchmark, repaired: 500 reads in a row", true, planRead},
+	{"Write", true, 8, "the notes' benchmark, with writing: 500 writes in a row", true, planWrite},
+	{"WriteSync", true, 8, "the notes' benchmark, with writing: 500 writes and a sync", true, planWriteSync},
+	{"Guard", false, 8, "what the guard costs: mapview's calls and the plain copy, from the same pages", false, planGuard},
+	{"Hot", true, 16, "one read of what is in memory, in a row and at random, out of 1 MiB and out of 256 MiB", true, planHot},
+	{"HotWrite", true, 12, "one write to what is in memory, in a row and at random, no sync", true, planHotWrite},
+	{"OpenClose", true, 6, "500 files opened and closed, the collector's work counted", true, planOpenClose},
+	{"Slice", true, 5, "sums over bytes in place: under Do, Slice and Bytes, against a plain slice", true, planSlice},
+	{"GoSync", true, 10, "updates of 64 bytes at random, and the sync that follows", true, planGoSync},
+	{"Parallel", false, 8, "reads by two goroutines at once, on two processors, against one alone: all ways", true, planParallel},
+	{"Cold", true, 10, "64 goroutines read what is not in memory, on this disk", true, planCold},
+	{"Delayed", false, 5, "64 goroutines read what is not in memory, on a disk whose reads take 1 ms more", true, planDelayed},
+	{"Together", false, 4, "one view read by two goroutines at once, on two processors", false, planTogether},
 }
 
 func rowNamed(name string) (*row, error) {
@@ -76,6 +77,11 @@ func (r *row) measure(w io.Writer, s *scene, budget time.Duration) error {
 	runtime.GOMAXPROCS(1) // what the collector does is the variant's own time
 	defer s.progress.clear()
 	s.progress.title = "Go, " + r.name
+	for _, peer := range missing {
+		if r.peers {
+			fmt.Fprintf(w, "%s%s\n", skipLine, peer)
+		}
+	}
 	blocks, err := r.plan(s)
 	if err != nil {
 		s.close()

@@ -109,14 +109,19 @@ type trace struct {
 	touch  func() error // untimed, before a round's passes; or nil
 }
 
-// touchPages accesses a byte of each page through l: rounds that are interleaved
-// leave each mapping idle for most of the time, in which the caches lose its page
-// tables, and mapview forgets what it saw (a part each second).
-func touchPages(l loop, size int) func() error {
-	w := &walk{size: 1, times: 1, set: size + 1}
-	p := make([]byte, 1)
+// Rounds that are interleaved leave each mapping idle for most of the time. In it
+// the caches lose its page tables and, of a small set of its own, the bytes, and
+// mapview forgets what it saw (an eighth each second). So all of a small set, and a
+// byte of each page of a large one, is accessed through l before a variant's turn.
+func toucher(l loop, set int) func() error {
+	size := 1
+	if set <= piece {
+		size = pageSize
+	}
+	w := &walk{size: size, times: 1, set: set + size}
+	p := make([]byte, size)
 	return func() error {
-		for off := 0; off < size; off += pageSize {
+		for off := 0; off < set; off += pageSize {
 			if _, err := l(p, 0, w, uint64(off)); err != nil {
 				return err
 			}
