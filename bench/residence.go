@@ -45,7 +45,7 @@ func folioKiB(f *os.File, n int) (int, error) {
 		return 0, os.NewSyscallError("madvise(MADV_POPULATE_WRITE)", err)
 	}
 	took := faults() - before
-	return n / 1024 / int(max(took, 1)), f.Sync()
+	return (n + pageSize - 1) / pageSize * pageSize / 1024 / int(max(took, 1)), f.Sync()
 }
 
 // smapsKiB adds up a field of /proc/self/smaps over the mappings that hold a part

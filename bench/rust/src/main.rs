@@ -1,0 +1,259 @@
+//! bench-rust measures memmap2, std::fs and mapview (its C library) side by side.
+//!
+//!     bench-rust -list                           names the rows
+//!     bench-rust -dir DIR -row NAME -seconds S   measures one and prints its raw text
+//!
+//! -run TEXT is what the progress line begins with. bench/run does all of it.
+
+mod mapview;
+mod rounds;
+mod set;
+mod ways;
+
+use rounds::{Block, Outcome, Variant, Walk};
+use set::Set;
+use std::path::Path;
+use std::time::Instant;
+
+struct Row {
+    name: &'static str,
+    short: bool,
+    seconds: f64,
+    title: &'static str,
+    run: fn(&mut Run) -> Outcome<()>,
+}
+
+const ROWS: [Row; 4] = [
+    Row {
+        name: "Hot",
+        short: true,
+        seconds: 5.0,
+        title: "one read of what is in memory, in a row and at random",
+        run: hot,
+    },
+    Row {
+        name: "HotWrite",
+        short: true,
+        seconds: 4.0,
+        title: "one write to what is in memory, at random, no sync",
+        run: hot_write,
+    },
+    Row {
+        name: "Once",
+        short: true,
+        seconds: 4.0,
+        title: "open, read all of it once, close: 512 bytes to 4 MiB",
+        run: once,
+    },
+    Row {
+        name: "WriteSync",
+        short: false,
+        seconds: 4.0,
+        title: "500 writes in a row, then one sync",
+        run: write_sync,
+    },
+];
+
+/// A Run is one row being measured.
+struct Run<'a> {
+    dir: &'a Path,
+    start: Instant,
+    seconds: f64,
+    left: usize, // blocks, with the one to come
+    progress: String,
+}
+
+impl Run<'_> {
+    /// Gives the block its share of the time that is left.
+    fn measure(&mut self, mut block: Block) -> Outcome<()> {
+        let share = (self.seconds - self.start.elapsed().as_secs_f64()) / self.left as f64;
+        self.left = self.left.saturating_sub(1).max(1);
+        block.measure(share, &self.progress)
+    }
+}
+
+fn kib(n: usize) -> String {
+    if n % 1024 == 0 {
+        format!("{} KiB", n / 1024)
+    } else {
+        format!("{n} bytes")
+    }
+}
+
+fn walk(size: usize, set: usize, random: bool) -> Walk {
+    Walk {
+        size,
+        times: (set::PIECE / size).clamp(16, 512),
+        set,
+        random,
+    }
+}
+
+fn block(name: &'static str, walk: Walk, keys: String, title: String, set: &Set, variants: Vec<Variant>) -> Block {
+    Block {
+        name,
+        keys,
+        title,
+        state: set.state.clone(),
+        walk,
+        each: true,
+        variants,
+        buf: Vec::new(),
+        seed: 0,
+    }
+}
+
+const LARGE: usize = 256 << 20;
+
+/// As in ../hot.go, with the same keys.
+fn hot_block(
+    set: &Set,
+    name: &'static str,
+    verb: &str,
+    cache: &str,
+    size: usize,
+    random: bool,
+    mut variants: Vec<Variant>,
+) -> Block {
+    let (pattern, how) = if random {
+        ("rand", "at random")
+    } else {
+        ("seq", "in a row")
+    };
+    let mib = set.size >> 20;
+    for (i, v) in variants.iter_mut().enumerate() {
+        v.at = if random {
+            (i as u64 + 1) << 40
+        } else {
+            (i * (set.size / size / 8) * size) as u64
+        };
+        v.touch = v.who != "std.fs" || set.size <= set::PIECE;
+    }
+    let mut b = block(
+        name,
+        walk(size, set.size, random),
+        format!("/set={mib}MiB/pattern={pattern}/cache={cache}"),
+        format!("{verb} {} {how}, in {mib} MiB", kib(size)),
+        set,
+        variants,
+    );
+    b.state += "; every page accessed through its mapping before a variant's turn";
+    b
+}
+
+fn hot(run: &mut Run) -> Outcome<()> {
+    run.left = 6;
+    for bytes in [1 << 20, LARGE] {
+        let set = Set::make(run.dir, "rust-hot", bytes)?;
+        for (size, random) in [(64, false), (64, true), (4096, true)] {
+            let variants = ways::reads(&set)?;
+            run.measure(hot_block(&set, "Hot", "read", "resident", size, random, variants))?;
+        }
+    }
+    Ok(())
+}
+
+fn hot_write(run: &mut Run) -> Outcome<()> {
+    run.left = 4;
+    for bytes in [1 << 20, LARGE] {
+        let set = Set::make(run.dir, "rust-hot-write", bytes)?;
+        for size in [64, 4096] {
+            let mut variants = ways::writes(&set, false)?;
+            let whole = Walk {
+                size: set::PIECE,
+                times: 1,
+                set: bytes + set::PIECE,
+                random: false,
+            };
+            for v in &mut variants {
+                let mut p = vec![1u8; set::PIECE];
+                for off in (0..bytes).step_by(set::PIECE) {
+                    (v.run)(&mut p, 0, &whole, off as u64)?;
+                }
+            }
+            let mut b = hot_block(&set, "HotWrite", "write", "dirty", size, true, variants);
+            b.state += "; written through each mapping before";
+            run.measure(b)?;
+        }
+    }
+    Ok(())
+}
+
+fn once(run: &mut Run) -> Outcome<()> {
+    let sizes = [512, 4096, 16384, 65536, 262144, 1 << 20, 4 << 20];
+    run.left = sizes.len();
+    for size in sizes {
+        let set = Set::make(run.dir, "rust-once", size)?;
+        let walk = Walk {
+            size,
+            times: (set::PIECE / size).clamp(1, 16),
+            set: size,
+            random: false,
+        };
+        let keys = "/pattern=seq/cache=resident".to_string();
+        let title = format!("open, read all of {} once, close", kib(size));
+        run.measure(block("Once", walk, keys, title, &set, ways::once(&set)))?;
+    }
+    Ok(())
+}
+
+fn write_sync(run: &mut Run) -> Outcome<()> {
+    run.left = 1;
+    let set = Set::make(run.dir, "rust-write-sync", 500 * 4096)?;
+    let walk = Walk {
+        size: 4096,
+        times: 500,
+        set: 500 * 4096,
+        random: false,
+    };
+    let title = "500 writes of 4 KiB, then one sync".to_string();
+    let mut b = block("WriteSync", walk, String::new(), title, &set, ways::writes(&set, true)?);
+    b.each = false;
+    run.measure(b)
+}
+
+const USAGE: &str = "usage: bench-rust -list | -dir DIR -row NAME [-seconds S] [-run TEXT]";
+
+fn measure(args: &[String]) -> Outcome<()> {
+    let value = |name: &str| args.iter().position(|a| a == name).and_then(|i| args.get(i + 1));
+    let (Some(dir), Some(name)) = (value("-dir"), value("-row")) else {
+        return Err(USAGE.to_string());
+    };
+    let seconds = match value("-seconds") {
+        Some(text) => text
+            .parse()
+            .map_err(|_| format!("-seconds is not a number: {text:?}"))?,
+        None => 5.0,
+    };
+    let Some(row) = ROWS.iter().find(|r| r.name == name) else {
+        return Err(format!("there is no row {name:?}: -list names them"));
+    };
+    let mut run = Run {
+        dir: Path::new(dir),
+        start: Instant::now(),
+        seconds,
+        left: 1,
+        progress: value("-run").cloned().unwrap_or_default(),
+    };
+    (row.run)(&mut run).map_err(|why| format!("{}: {why}", row.name))
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args == ["-list"] {
+        for r in &ROWS {
+            println!(
+                "{}\t{}\t{}\t{}",
+                r.name,
+                if r.short { "short" } else { "full" },
+                r.seconds,
+                r.title
+            );
+        }
+        return;
+    }
+    if let Err(why) = measure(&args) {
+        eprintln!("bench-rust: {why}");
+        std::process::exit(1);
+    }
+}
