@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -134,7 +135,12 @@ func openCold(name, dir string, size, processors int, delay func() error) (*bloc
 	if err := f.forget(); err != nil {
 		return nil, err
 	}
-	b := &block{name: name, size: coldPage, variants: coldVariants(), cold: f}
+	b := &block{name: name, size: coldPage, variants: coldVariants(), cold: f, keys: "/pattern=rand/cache=cold"}
+	b.title = fmt.Sprintf("500 reads of 4 KiB at random out of %d MiB by 64 goroutines, not in memory, on this disk", size>>20)
+	b.state = "before each sample taken out of memory, by posix_fadvise, verified by mincore"
+	if delay != nil {
+		b.title = strings.Replace(b.title, "this disk", "a disk where each takes 1 ms more", 1)
+	}
 	was := runtime.GOMAXPROCS(min(2, processors))
 	b.closeLater(func() error { runtime.GOMAXPROCS(was); return nil })
 	return b, nil

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 )
@@ -13,21 +15,11 @@ const fileSize = accesses * 4096
 // notes have, or what the file holds of so large ones.
 func accessesOf(size int) int { return min(accesses, fileSize/size) }
 
-// makeFile creates a file of random bytes, has them written to the medium so
-// that nothing is left to be written while others are timed, reads them once so
-// that they are in the page cache, and returns them.
+// makeFile creates a file of random bytes, reads them once and returns them.
 func makeFile(path string, seed byte) ([]byte, error) {
 	content := make([]byte, fileSize)
 	rand.NewChaCha8([32]byte{seed}).Read(content)
-	f, err := os.Create(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if _, err := f.Write(content); err != nil {
-		return nil, err
-	}
-	if err := f.Sync(); err != nil {
+	if err := writeFile(path, content); err != nil {
 		return nil, err
 	}
 	got, err := os.ReadFile(path)
@@ -35,4 +27,47 @@ func makeFile(path string, seed byte) ([]byte, error) {
 		return nil, err
 	}
 	return got, compare(got, content)
+}
+
+const (
+	largeFolio = 128 // KiB
+	tries      = 10
+)
+
+// writeFile has content in the page cache and on the medium, so that nothing is
+// left to be written while others are timed. Where the file system has large
+// folios, they are large: they get as large as the writes, if there is memory in
+// one piece; if not, it is tried again.
+func writeFile(path string, content []byte) error {
+	for range tries {
+		folio, err := writeOnce(path, content)
+		if err != nil || folio >= min(largeFolio, len(content)/2048) {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeOnce(path string, content []byte) (folio int, err error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	for off := 0; off < len(content); off += piece {
+		if _, err := f.Write(content[off:min(off+piece, len(content))]); err != nil {
+			return 0, err
+		}
+	}
+	if err := f.Sync(); err != nil {
+		return 0, err
+	}
+	folio, err = folioKiB(f, len(content))
+	if err != nil {
+		return largeFolio, nil // the state will say that it is not known
+	}
+	return folio, nil
 }

@@ -172,23 +172,13 @@ func (s *syncStage) add(impl, op, path string, l loop, again bool) error {
 	return nil
 }
 
-// file makes a file for one variant, in pieces as large as the folios may be.
+// file makes a file for one variant.
 func (s *syncStage) file() (path string, err error) {
 	path = filepath.Join(s.dir, fmt.Sprintf("go-sync-%d", len(s.b.variants)))
 	s.b.closeLater(func() error { return os.Remove(path) })
-	f, err := os.Create(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	p := make([]byte, piece)
-	for off := 0; off < s.size; off += piece {
-		fill(p, off)
-		if _, err := f.Write(p); err != nil {
-			return "", err
-		}
-	}
-	if err := f.Sync(); err != nil {
+	content := make([]byte, s.size)
+	fill(content, 0)
+	if err := writeFile(path, content); err != nil {
 		return "", err
 	}
 	if s.b.state == "" {

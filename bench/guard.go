@@ -14,6 +14,7 @@ import (
 // openGuard has At, which returns one byte, where an access is one byte.
 func openGuard(path string, content []byte, size int) (*block, error) {
 	b := &block{name: "Guard", size: size, check: newReadCheck(content, size, 1)}
+	b.title = fmt.Sprintf("what the guard costs: 500 reads of %s, from the same pages of one view", sizeText(size))
 	v, err := openView(&b.resources, path)
 	if err != nil {
 		return nil, err
@@ -52,6 +53,7 @@ func openTogether(path string, content []byte, size, processors int) (*block, er
 		return nil, skip("two goroutines on two processors: there is only one")
 	}
 	b := &block{name: "Together", size: size, check: newReadCheck(content, size, 2)}
+	b.title = fmt.Sprintf("500 reads of %s by each of two goroutines at once, from the same pages of one view", sizeText(size))
 	v, err := openView(&b.resources, path)
 	if err != nil {
 		return nil, err

@@ -43,7 +43,10 @@ func (l workload) title(verb string) string {
 }
 
 func sizeText(n int) string {
-	if n%1024 == 0 {
+	switch {
+	case n == 1:
+		return "1 byte"
+	case n%1024 == 0:
 		return fmt.Sprintf("%d KiB", n/1024)
 	}
 	return fmt.Sprintf("%d bytes", n)
@@ -144,7 +147,7 @@ func (st *stage) block(name string, l workload) (*block, error) {
 		if err != nil {
 			return nil, err
 		}
-		b.keys, b.title = l.keys("dirty"), l.title("write")
+		b.keys, b.title = l.keys("dirty"), l.title("write")+" (x/exp/mmap cannot write)"
 		b.state += fmt.Sprintf("; then written through each mapping: %d of %d KiB dirty, by smaps", dirty, st.set.size/1024)
 		b.check = newTraceWriteCheck(w, func(v *variant) []byte {
 			if v.impl == "memory" {

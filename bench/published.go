@@ -35,7 +35,8 @@ func (t *tally) count(n int, err error) {
 
 func openPublished(path string) (*block, error) {
 	c := &publishedCheck{buf: make([]byte, 4096)}
-	return openBlock("Published", path, len(c.buf), c, expPublished,
+	title := "as published: 500 reads of 4 KiB, of which all but the first find the mapping closed, or the file at its end"
+	return openBlock("Published", title, path, len(c.buf), c, expPublished,
 		expPublished, dropinPublished, filePublished)
 }
 

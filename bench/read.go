@@ -4,6 +4,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 
@@ -16,8 +17,8 @@ type opener func(r *resources, path string, size int) ([]variant, error)
 // openBlock puts a block's variants together. again, which is one of the
 // openers, is called once more for the A/A pair: the same code on a mapping or
 // descriptor of its own, since the place of a mapping makes a difference, too.
-func openBlock(name, path string, size int, c check, again opener, openers ...opener) (*block, error) {
-	b := &block{name: name, size: size, check: c}
+func openBlock(name, title, path string, size int, c check, again opener, openers ...opener) (*block, error) {
+	b := &block{name: name, title: title, size: size, check: c}
 	for i, open := range append(openers, again) {
 		vs, err := open(&b.resources, path, size)
 		if err != nil {
@@ -43,7 +44,8 @@ func openRead(path string, content []byte, size int) (*block, error) {
 	memory := func(*resources, string, int) ([]variant, error) {
 		return []variant{{impl: "memory", op: "copy", pass: fromStart(copyOut(content), size)}}, nil
 	}
-	return openBlock("Read", path, size, newReadCheck(content, size, 1), wayNamed("syscall.Mmap", "copy").opener(false),
+	title := fmt.Sprintf("500 reads of %s in a row", sizeText(size))
+	return openBlock("Read", title, path, size, newReadCheck(content, size, 1), wayNamed("syscall.Mmap", "copy").opener(false),
 		append(openers, fileReads, memory)...)
 }
 

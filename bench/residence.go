@@ -33,19 +33,37 @@ func residentPages(f *os.File, n int) (int, error) {
 }
 
 // folioKiB tells how large the folios of f's first n bytes are, by how many faults
-// it takes to make all of it writable: one each. What that dirties is synced.
+// it takes to make all of it writable: one each, if the folio lies within one table
+// of pages. So the mapping begins at a multiple of 2 MiB. What that dirties is
+// synced.
 func folioKiB(f *os.File, n int) (int, error) {
-	m, err := unix.Mmap(int(f.Fd()), 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	all, at, err := reserve(n)
 	if err != nil {
-		return 0, os.NewSyscallError("mmap", err)
+		return 0, err
 	}
-	defer unix.Munmap(m)
+	defer unix.Munmap(all)
+	_, _, errno := unix.Syscall6(unix.SYS_MMAP, addressOf(at), uintptr(n), unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_SHARED|unix.MAP_FIXED, f.Fd(), 0)
+	if errno != 0 {
+		return 0, os.NewSyscallError("mmap", errno)
+	}
 	before := faults()
-	if err := unix.Madvise(m, unix.MADV_POPULATE_WRITE); err != nil {
+	if err := unix.Madvise(at[:n], unix.MADV_POPULATE_WRITE); err != nil {
 		return 0, os.NewSyscallError("madvise(MADV_POPULATE_WRITE)", err)
 	}
 	took := faults() - before
 	return (n + pageSize - 1) / pageSize * pageSize / 1024 / int(max(took, 1)), f.Sync()
+}
+
+// reserve maps memory with n bytes in it that begin at a multiple of a huge page.
+func reserve(n int) (all, at []byte, err error) {
+	n = (n + hugePage - 1) &^ (hugePage - 1)
+	all, err = unix.Mmap(-1, 0, n+hugePage, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("mmap", err)
+	}
+	skip := -int(addressOf(all)) & (hugePage - 1)
+	return all, all[skip : skip+n], nil
 }
 
 // smapsKiB adds up a field of /proc/self/smaps over the mappings that hold a part

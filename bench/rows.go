@@ -28,6 +28,7 @@ type scene struct {
 	processors int
 	delayed    string // where the fault disk under dir takes commands; "": dir is on no such disk
 	largest    int    // bytes of a file, at most
+	state      string // of the file of the notes' rows
 	progress   *progress
 	resources  // of the row
 }
@@ -89,7 +90,7 @@ func (r *row) measure(w io.Writer, s *scene, budget time.Duration) error {
 	}
 	for i, open := range blocks {
 		share := time.Until(deadline) / time.Duration(len(blocks)-i)
-		if err := measureOne(w, open, share, s.progress); err != nil {
+		if err := measureOne(w, s.stated(open), share, s.progress); err != nil {
 			s.close()
 			return err
 		}
@@ -97,17 +98,35 @@ func (r *row) measure(w io.Writer, s *scene, budget time.Duration) error {
 	return s.close()
 }
 
+// stated opens a block and states what the file is like that it is about, where it
+// has none of its own.
+func (s *scene) stated(open func() (*block, error)) func() (*block, error) {
+	return func() (*block, error) {
+		b, err := open()
+		if err == nil && b.state == "" {
+			b.state = s.state
+		}
+		return b, err
+	}
+}
+
 // readFile makes the file that is read in the notes' rows. Reading and writing
 // have a file each, so that what is read stays what makeFile returned.
 func (s *scene) readFile() (path string, content []byte, err error) {
 	path = filepath.Join(s.dir, "go-read")
-	content, err = makeFile(path, 1)
+	if content, err = makeFile(path, 1); err != nil {
+		return path, nil, err
+	}
+	s.state, err = fileState(path)
 	return path, content, err
 }
 
 func (s *scene) writeFile() (path string, err error) {
 	path = filepath.Join(s.dir, "go-write")
-	_, err = makeFile(path, 2)
+	if _, err = makeFile(path, 2); err != nil {
+		return path, err
+	}
+	s.state, err = fileState(path)
 	return path, err
 }
 

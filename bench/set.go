@@ -59,17 +59,7 @@ func makeSet(r *resources, dir, name string, size int) (*set, error) {
 	}
 	fill(memory, 0)
 	s.memory = memory
-	f, err := os.Create(s.path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	for off := 0; off < size; off += piece {
-		if _, err := f.Write(memory[off:min(off+piece, size)]); err != nil {
-			return nil, err
-		}
-	}
-	if err := f.Sync(); err != nil {
+	if err := writeFile(s.path, memory[:size]); err != nil {
 		return nil, err
 	}
 	file, err := fileState(s.path)
@@ -83,16 +73,12 @@ func makeSet(r *resources, dir, name string, size int) (*set, error) {
 
 const hugePage = 2 << 20
 
-// hugeMemory begins at a multiple of a huge page.
 func hugeMemory(r *resources, size int) ([]byte, error) {
-	size = (size + hugePage - 1) &^ (hugePage - 1)
-	all, err := unix.Mmap(-1, 0, size+hugePage, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	all, m, err := reserve(size)
 	if err != nil {
-		return nil, os.NewSyscallError("mmap", err)
+		return nil, err
 	}
 	r.closeLater(func() error { return unix.Munmap(all) })
-	skip := -int(addressOf(all)) & (hugePage - 1)
-	m := all[skip : skip+size]
 	unix.Madvise(m, unix.MADV_HUGEPAGE) // where there are none, the state says so
 	return m, nil
 }

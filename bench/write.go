@@ -5,6 +5,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 )
@@ -16,7 +17,8 @@ func openWrite(path string, size int) (*block, error) {
 			openers = append(openers, w.opener(true))
 		}
 	}
-	return openBlock("Write", path, size, newWriteCheck(path, size), wayNamed("syscall.Mmap", "copy").opener(true),
+	title := fmt.Sprintf("500 writes of %s in a row, no sync (x/exp/mmap cannot write)", sizeText(size))
+	return openBlock("Write", title, path, size, newWriteCheck(path, size), wayNamed("syscall.Mmap", "copy").opener(true),
 		append(openers, fileWrites, memoryWrites)...)
 }
 
@@ -28,7 +30,8 @@ func openWriteSync(path string, size int) (*block, error) {
 			openers = append(openers, ways[i].syncing)
 		}
 	}
-	return openBlock("WriteSync", path, size, newWriteCheck(path, size), wayNamed("os.File", "WriteAt").syncing,
+	title := fmt.Sprintf("500 writes of %s in a row, then one sync", sizeText(size))
+	return openBlock("WriteSync", title, path, size, newWriteCheck(path, size), wayNamed("os.File", "WriteAt").syncing,
 		append(openers, memoryWrites)...)
 }
 

@@ -28,7 +28,7 @@ impl Walk {
     pub fn place(&self, at: u64) -> (usize, u64) {
         if self.random {
             let at = at.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            let slot = (at >> 32) * (self.set / self.size) as u64 >> 32;
+            let slot = ((at >> 32) * (self.set / self.size) as u64) >> 32;
             return (slot as usize * self.size, at);
         }
         let next = at + self.size as u64;

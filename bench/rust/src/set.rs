@@ -4,6 +4,7 @@ use crate::rounds::Outcome;
 use memmap2::{Advice, MmapMut};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 pub const PAGE: usize = 4096;
@@ -149,37 +150,51 @@ fn smaps_kib(m: &[u8], field: &str) -> usize {
 
 extern "C" {
     fn mincore(addr: *const u8, length: usize, vec: *mut u8) -> i32;
+    fn mmap(addr: *mut u8, length: usize, prot: i32, flags: i32, fd: i32, off: i64) -> *mut u8;
+    fn madvise(addr: *mut u8, length: usize, advice: i32) -> i32;
+    fn munmap(addr: *mut u8, length: usize) -> i32;
 }
 
+const READ_WRITE: i32 = 3;
+const SHARED_FIXED: i32 = 0x11;
+const POPULATE_WRITE: i32 = 23;
+
 /// How much of the file is in memory, and in how large folios: one fault of
-/// MADV_POPULATE_WRITE each. What that dirties is synced.
+/// MADV_POPULATE_WRITE each, if the folio lies within one table of pages. So the
+/// mapping begins at a multiple of 2 MiB. What that dirties is synced.
 fn file_state(path: &Path, size: usize) -> Outcome<String> {
     let f = OpenOptions::new()
         .read(true)
         .write(true)
         .open(path)
         .map_err(failed("open"))?;
-    // SAFETY: nobody cuts the file.
-    let map = unsafe { MmapMut::map_mut(&f) }.map_err(failed("mmap"))?;
-    let mut pages = vec![0u8; size.div_ceil(PAGE)];
-    // SAFETY: the vector has a byte for each page of the mapping.
-    if unsafe { mincore(map.as_ptr(), size, pages.as_mut_ptr()) } != 0 {
-        return Err(format!("mincore: {}", std::io::Error::last_os_error()));
+    let room = huge(size)?.as_mut_ptr();
+    let fd = f.as_raw_fd();
+    // SAFETY: the room is not used otherwise; the vector has a byte for each page.
+    unsafe {
+        if mmap(room, size, READ_WRITE, SHARED_FIXED, fd, 0) != room {
+            return Err(format!("mmap: {}", std::io::Error::last_os_error()));
+        }
+        let mut pages = vec![0u8; size.div_ceil(PAGE)];
+        if mincore(room, size, pages.as_mut_ptr()) != 0 {
+            return Err(format!("mincore: {}", std::io::Error::last_os_error()));
+        }
+        let resident = pages.iter().filter(|&&p| p & 1 == 1).count();
+        let before = faults();
+        let failed_with = madvise(room, size, POPULATE_WRITE);
+        let took = (faults() - before).max(1);
+        munmap(room, size);
+        f.sync_all().map_err(failed("fsync"))?;
+        let kib = size.next_multiple_of(PAGE) as u64 / 1024 / took;
+        let folios = match failed_with {
+            0 => format!("folios of {kib} KiB, by the faults of MADV_POPULATE_WRITE"),
+            _ => "folios not known: no MADV_POPULATE_WRITE".to_string(),
+        };
+        Ok(format!(
+            "{resident} of {} pages in memory, by mincore; {folios}; synced",
+            pages.len()
+        ))
     }
-    let resident = pages.iter().filter(|&&p| p & 1 == 1).count();
-    let before = faults();
-    let folios = match map.advise(Advice::PopulateWrite) {
-        Ok(()) => format!(
-            "folios of {} KiB, by the faults of MADV_POPULATE_WRITE",
-            size.next_multiple_of(PAGE) as u64 / 1024 / (faults() - before).max(1)
-        ),
-        Err(e) => format!("folios not known: {e}"),
-    };
-    f.sync_all().map_err(failed("fsync"))?;
-    Ok(format!(
-        "{resident} of {} pages in memory, by mincore; {folios}; synced",
-        pages.len()
-    ))
 }
 
 #[cfg(test)]
