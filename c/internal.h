@@ -96,11 +96,13 @@ struct mv__source {
     char *path;             /* absolute path at open, or NULL */
     const char *asked;      /* the caller's path while mv_open runs, or NULL */
     uint64_t device, inode;
+    uint64_t length;         /* of a file, when it was opened */
     int given;               /* the caller's descriptor, never closed here; or -1 */
     bool writable;           /* a shared write view: needs fd */
     bool is_file;            /* a regular file or a memfd: has a length */
     bool is_memory;          /* mv_anonymous: no medium; memory comes at first touch */
     bool created;            /* by this open */
+    bool direct;             /* asked is absolute, and no symlink */
     bool shared_description; /* fd shares the caller's open file description */
     int directory;           /* of a created file, until it is synced; or -1 */
     bool entry_owed;         /* the directory entry is not yet known to be durable */

@@ -51,6 +51,13 @@ static int confirm_size(mv_view *view, const mv_options *o, int fd, mv_error *er
     return 0;
 }
 
+/* To who reads the whole file, a cut while it is opened is like one a moment
+ * later: a fault that is an error. */
+static bool reads_all(const mv_options *o)
+{
+    return !(o->flags & MV_OPEN_WRITE) && o->offset == 0 && o->length == 0;
+}
+
 /* Lets go of what make_view could not finish, which is the caller's error. */
 static int give_up(mv_view *view, struct mv__source *source, int fd, const char *path, int code)
 {
@@ -71,10 +78,10 @@ static int make_view(struct mv__source *source, int fd, const mv_options *o, con
                      mv_view **out, mv_error *err)
 {
     struct mv__geometry geometry;
-    uint64_t length;
+    uint64_t length = source->length;
     mv_view *view = NULL;
     bool shapes = o->file_size || (o->flags & MV_OPEN_TRUNCATE);
-    int r = mv__source_length(source, fd, &length, err);
+    int r = source->is_file ? 0 : mv__source_length(source, fd, &length, err);
     if (r == 0)
         r = mv__geometry_plan(o, length_to_be(o, length), mv__sys_page_size(), &geometry, err);
     if (r == 0)
@@ -83,7 +90,7 @@ static int make_view(struct mv__source *source, int fd, const mv_options *o, con
         return give_up(view, source, fd, path, r);
     view->source = *source;
     view->source.mapping = view->base;
-    if (!shapes)
+    if (!shapes && !reads_all(o))
         r = confirm_size(view, o, fd, err);
     if (r == 0)
         r = mv__dirty_open(view, err);

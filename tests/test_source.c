@@ -429,6 +429,43 @@ static void test_name_like_a_deleted_one(void **state)
     close(fd);
 }
 
+/* A path that leads to the file through a link of /proc is no name of it. */
+static void test_path_through_proc(void **state)
+{
+    (void)state;
+    int fd = open_file(make_file(scratch("file"), 20), O_RDONLY);
+    CHECK(unlink(scratch("file")) == 0);
+    char name[64];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    mv_view *view = open_view(name, 0);
+    close(fd);
+    SAME(info_of(view).state, MV_STATE_DESCRIPTOR);
+    WORKS(mv_refresh(view, ERR));
+    SAME(mv_size(view), 20);
+    close_view(view);
+}
+
+/* Small files are opened by the thousand: nothing is asked that need not be. */
+static void test_calls_of_open_and_close(void **state)
+{
+    (void)state;
+    const char *path = make_file(scratch("file"), 20);
+    CHECK(symlink(path, scratch("link")) == 0);
+    failing_reset();
+    close_view(open_view(path, 0));
+    SAME(failing_count(FAILING_open), 1);
+    SAME(failing_count(FAILING_fstat), 1);
+    SAME(failing_count(FAILING_mmap), 1);
+    SAME(failing_count(FAILING_close), 1);
+    SAME(failing_count(FAILING_munmap), 1);
+    SAME(failing_count(FAILING_lstat) + failing_count(FAILING_readlink), 0);
+    SAME(failing_count(FAILING_fstatfs) + failing_count(FAILING_fcntl), 0);
+    failing_reset();
+    close_view(open_view(scratch("link"), 0)); /* needs the name that is none */
+    SAME(failing_count(FAILING_open), 2);
+    SAME(failing_count(FAILING_readlink), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,6 +489,8 @@ int main(void)
         TEST(test_fault_of_a_lost_file),
         TEST(test_relative_path),
         TEST(test_name_like_a_deleted_one),
+        TEST(test_path_through_proc),
+        TEST(test_calls_of_open_and_close),
     };
     return RUN(tests);
 }
