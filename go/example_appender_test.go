@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"log"
 	"os"
+	"syscall"
 
 	mapview "example.com/mapview/go"
 )
@@ -94,4 +95,68 @@ func ExampleNewAppender() {
 	// Output:
 	// 48 2
 	// 16 1
+}
+
+// Append tells where a record lies, so that an index can point to it. A record
+// that does not fit is not written at all.
+func ExampleAppender_Append() {
+	v, err := mapview.NewMemory(0, &mapview.Options{Reserve: 1 << 20})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Close()
+	a, err := mapview.NewAppender(v, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	index := map[string]mapview.Range{}
+	for _, word := range []string{"mapped", "files"} {
+		off, err := a.Append([]byte(word))
+		if err != nil {
+			log.Fatal(err)
+		}
+		index[word] = mapview.Range{Offset: off, Length: int64(len(word))}
+	}
+	fmt.Println(index["files"], a.End())
+
+	_, err = a.Append(make([]byte, 1<<20)) // more than the reservation has
+	fmt.Println(errors.Is(err, syscall.ENOMEM), a.End())
+	// Output:
+	// {6 5} 11
+	// true 11
+}
+
+// Sync once for many records: it makes all of them durable that are complete.
+// The program that comes next goes on where this one has ended.
+func ExampleAppender_Sync() {
+	name := exampleFile(nil)
+	defer os.Remove(name)
+	for run := range 2 {
+		v, err := mapview.OpenFile(name, os.O_RDWR, 0, &mapview.Options{Reserve: 1 << 30})
+		if err != nil {
+			log.Fatal(err)
+		}
+		a, err := mapview.NewAppender(v, v.Size())
+		if err != nil {
+			log.Fatal(err)
+		}
+		for i := range 3 {
+			if _, err := fmt.Fprintf(a, "run %d, record %d\n", run, i); err != nil {
+				log.Fatal(err)
+			}
+		}
+		if err := errors.Join(a.Sync(), a.Close(), v.Close()); err != nil {
+			log.Fatal(err)
+		}
+	}
+	content, err := os.ReadFile(name)
+	fmt.Printf("%s%v\n", content, err)
+	// Output:
+	// run 0, record 0
+	// run 0, record 1
+	// run 0, record 2
+	// run 1, record 0
+	// run 1, record 1
+	// run 1, record 2
+	// <nil>
 }

@@ -24,22 +24,36 @@ func Example() {
 	}
 	defer os.RemoveAll(dir)
 
+	for range 2 { // two runs of a program
+		runs, err := countRun(filepath.Join(dir, "counter"))
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("runs:", runs)
+	}
+	// Output:
+	// runs: 1
+	// runs: 2
+}
+
+// countRun adds 1 to the number in the file, which it makes if there is none.
+func countRun(name string) (runs uint64, err error) {
 	opt := &mapview.Options{FileSize: 8}
-	v, err := mapview.OpenFile(filepath.Join(dir, "counter"), os.O_RDWR|os.O_CREATE, 0o600, opt)
+	v, err := mapview.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600, opt)
 	if err != nil {
-		log.Fatal(err)
+		return 0, err
 	}
 	defer v.Close()
 	counter, err := mapview.Ptr[uint64](v, 0)
 	if err != nil {
-		log.Fatal(err)
+		return 0, err
 	}
-	err = v.Do(func([]byte) error { *counter++; return nil })
-	if err := errors.Join(err, v.Sync()); err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println("runs:", v.At(0))
-	// Output: runs: 1
+	err = v.Do(func([]byte) error {
+		*counter++
+		runs = *counter
+		return nil
+	})
+	return runs, errors.Join(err, v.Sync()) // synced: it is durable
 }
 
 // A View is an io.ReaderAt and an io.WriterAt.

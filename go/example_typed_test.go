@@ -84,6 +84,35 @@ func ExampleRecords() {
 	// of 6
 }
 
+// All goes through the values in place: what is stored through a pointer is in
+// the file.
+func ExampleRecords_All() {
+	type account struct{ Number, Cents int64 }
+	name := exampleFile(nil)
+	defer os.Remove(name)
+	v, err := mapview.OpenFile(name, os.O_RDWR, 0, &mapview.Options{FileSize: 3 * 16})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Close()
+	accounts, err := mapview.NewRecords[account](v, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	total := int64(0)
+	err = v.Do(func([]byte) error { // so that a fault is an error
+		for i, a := range accounts.All() {
+			*a = account{Number: int64(i), Cents: 100}
+		}
+		for _, a := range accounts.All() {
+			total += a.Cents
+		}
+		return nil
+	})
+	fmt.Println(total, err)
+	// Output: 300 <nil>
+}
+
 // Records follow a view that grows, and need not be asked for again.
 func ExampleNewRecords() {
 	v, err := mapview.NewMemory(0, &mapview.Options{Reserve: 1 << 20})

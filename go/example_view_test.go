@@ -3,6 +3,7 @@
 package mapview_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -209,19 +210,40 @@ func ExampleView_SyncRange() {
 	// Output: 1
 }
 
-// A thousand places are asked for at once, and then waited for.
+// What will be needed soon is brought in, in a call that waits for the disk as
+// a system call does: the loads that follow need not.
 func ExampleView_Prefault() {
-	name := exampleFile(make([]byte, 4<<20))
+	name := exampleFile(bytes.Repeat([]byte{1}, 4<<20))
 	defer os.Remove(name)
 	v, err := mapview.Open(name)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer v.Close()
-	// So that no more is read than is asked for.
-	if err := v.Advise(0, mapview.ToEnd, mapview.AdviceRandom); err != nil {
+	if err := v.Prefault(1<<20, 1<<20, mapview.AccessRead); err != nil {
 		log.Fatal(err)
 	}
+	sum := 0
+	err = v.Do(func(b []byte) error {
+		for _, x := range b[1<<20 : 2<<20] {
+			sum += int(x)
+		}
+		return nil
+	})
+	fmt.Println(sum, err)
+	// Output: 1048576 <nil>
+}
+
+// A thousand places are asked for at once, and then read one after the other,
+// while the disk brings in the next.
+func ExampleView_Prefetch() {
+	name := exampleFile(bytes.Repeat([]byte{1}, 4<<20))
+	defer os.Remove(name)
+	v, err := mapview.Open(name)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Close()
 	var places []mapview.Range
 	for off := int64(0); off < v.Size(); off += 4 << 10 {
 		places = append(places, mapview.Range{Offset: off, Length: 100})
@@ -229,13 +251,109 @@ func ExampleView_Prefault() {
 	if err := v.Prefetch(places...); err != nil {
 		log.Fatal(err)
 	}
+	sum, p := 0, make([]byte, 100)
 	for _, r := range places {
-		if err := v.Prefault(r.Offset, r.Length, mapview.AccessRead); err != nil {
+		if _, err := v.ReadAt(p, r.Offset); err != nil {
 			log.Fatal(err)
 		}
+		sum += int(p[99])
 	}
-	fmt.Println("in memory")
-	// Output: in memory
+	fmt.Println(sum)
+	// Output: 1024
+}
+
+// An index that is searched at random, and the data behind it that is read once
+// from its beginning to its end. No advice changes what the bytes are.
+func ExampleView_Advise() {
+	const index = 1 << 20
+	name := exampleFile(make([]byte, 4<<20))
+	defer os.Remove(name)
+	v, err := mapview.Open(name)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Close()
+	err = errors.Join(
+		v.Advise(0, index, mapview.AdviceRandom),
+		v.Advise(index, mapview.ToEnd, mapview.AdviceSequential),
+	)
+	fmt.Println(err)
+
+	err = v.Advise(0, 5<<20, mapview.AdviceRandom) // more than there is
+	fmt.Println(errors.Is(err, fs.ErrInvalid))
+	// Output:
+	// <nil>
+	// true
+}
+
+// What must never wait for the disk again stays in memory, as far as the limit of
+// the process for that goes.
+func ExampleView_Pin() {
+	v, err := mapview.Anonymous(64<<10, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Close()
+	switch err := v.Pin(0, 4096); {
+	case err == nil:
+		fmt.Println(v.Unpin(0, 4096))
+	case errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.EPERM):
+		fmt.Println("<nil>") // over the limit: see RLIMIT_MEMLOCK in setrlimit(2)
+	default:
+		fmt.Println(err)
+	}
+	// Output: <nil>
+}
+
+// Close may be called beside every access: those that come later, and those that
+// are running, return an error.
+func ExampleView_Close() {
+	v, err := mapview.Anonymous(1<<20, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	stopped := make(chan error)
+	go func() {
+		for p := make([]byte, 4096); ; {
+			if _, err := v.ReadAt(p, 0); err != nil {
+				stopped <- err
+				return
+			}
+		}
+	}()
+	fmt.Println(v.Close())
+	fmt.Println(errors.Is(<-stopped, os.ErrClosed))
+	fmt.Println(v.Close(), v.Size(), v.Bytes() == nil)
+	// Output:
+	// <nil>
+	// true
+	// <nil> 0 true
+}
+
+// What a View cannot do, a file can: here, to be cut by somebody else.
+func ExampleView_File() {
+	v, err := mapview.NewMemory(8192, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Close()
+	v.WriteAt([]byte("shared"), 0)
+	f, err := v.File()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	p := make([]byte, 6)
+	n, err := f.ReadAt(p, 0)
+	fmt.Printf("%s %v\n", p[:n], err)
+
+	if err := f.Truncate(4096); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(v.Refresh(), v.Size())
+	// Output:
+	// shared <nil>
+	// <nil> 4096
 }
 
 // The file was cut inside a page: the bytes behind its end read as zero, which

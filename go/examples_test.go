@@ -4,6 +4,7 @@ package mapview_test
 
 import (
 	"go/ast"
+	"go/doc"
 	"go/parser"
 	"go/token"
 	"path/filepath"
@@ -11,82 +12,173 @@ import (
 	"testing"
 )
 
-// What needs no example: an error's own methods, and types of which only the
-// constants are written.
-var needNoExample = map[string]bool{
-	"FaultError.Error": true, "FaultError.Unwrap": true,
-	"Access": true, "Advice": true, "Level": true,
+// Every exported function, type and method has an example of its own, named
+// after it, but for those that another one shows, by whose side they are used,
+// and those that need none.
+var shownIn = map[string]string{
+	"Leak":  "Leaks",
+	"Range": "View_Prefetch",
+
+	"Appender.End":      "Appender_Append",
+	"Appender.Close":    "Appender",
+	"Cursor.Read":       "Cursor",
+	"Cursor.ReadByte":   "Cursor",
+	"Cursor.Seek":       "Cursor",
+	"Cursor.UnreadByte": "Cursor",
+	"Cursor.Write":      "Cursor",
+	"Cursor.WriteByte":  "Cursor",
+	"File.Close":        "File",
+	"File.Seek":         "File",
+	"Records.At":        "Records",
+	"Records.Len":       "NewRecords",
+	"View.Len":          "View_Refresh",
+	"View.Name":         "OpenFile",
+	"View.Size":         "View_Resize",
+	"View.Unpin":        "View_Pin",
+
+	"mmap.ReaderAt.Close": "ReaderAt_ReadAt",
+	"mmap.ReaderAt.Len":   "Open",
+
+	"mmapgo.MMap.Unlock": "MMap_Lock",
 }
 
-// TestEverythingHasAnExample looks for each exported function, type and method
-// in the examples: by an example of its own, or in what another one does.
+var needNoExample = map[string]string{
+	"Access": "only its constants are written", "Advice": "only its constants are written", "Level": "only its constants are written",
+	"View":              "every example has one",
+	"mmap.ReaderAt":     "every example has one",
+	"mmapgo.MMap":       "every example has one",
+	"Options":           "every second example has them",
+	"Appender.Write":    "package fmt calls it",
+	"FaultError.Error":  "package fmt calls it",
+	"FaultError.Unwrap": "package errors calls it",
+	"Leak.String":       "package fmt calls it",
+	"File.Read":         "package io calls it",
+	"File.ReadAt":       "package io calls it",
+	"File.Stat":         "package io/fs calls it",
+	"File.WriteTo":      "package io calls it",
+}
+
+// mayPrintNothing are examples whose output cannot be known.
+var mayPrintNothing = map[string]string{"Leaks": "it is about the whole program"}
+
 func TestEverythingHasAnExample(t *testing.T) {
-	has := map[string]bool{} // names of examples, and names that examples use
-	exported := map[string]string{}
-	names, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names {
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
+	seen := map[string]bool{}
+	for prefix, dir := range map[string]string{"": ".", "mmap.": "mmap", "mmapgo.": "mmapgo"} {
+		exported, examples := packageIn(t, dir)
+		for _, full := range exported {
+			name := prefix + full
+			seen[name] = true
+			_, hasOwn := exampleOf(examples, full)
+			other, isShown := shownIn[name]
+			switch reason := needNoExample[name]; {
+			case hasOwn && (isShown || reason != ""):
+				t.Errorf("%s has an example and is said to have none", name)
+			case isShown && !uses(examples[other], full):
+				t.Errorf("Example%s does not show %s", other, name)
+			case !hasOwn && !isShown && reason == "":
+				t.Errorf("%s has no example", name)
+			}
 		}
-		for _, decl := range file.Decls {
-			if strings.HasSuffix(name, "_test.go") {
-				noteExample(decl, has)
-			} else {
-				noteExported(decl, exported)
+		for name, e := range examples {
+			if e.Output == "" && mayPrintNothing[name] == "" {
+				t.Errorf("Example%s in %s compares no output", name, dir)
 			}
 		}
 	}
-	if len(exported) < 50 || len(has) < 50 {
-		t.Fatalf("%d exported things and %d names in examples are too few", len(exported), len(has))
+	if len(seen) < 60 {
+		t.Errorf("%d exported things are too few", len(seen))
 	}
-	for full, name := range exported {
-		if !has[name] && !has["Example"+strings.ReplaceAll(full, ".", "_")] && !needNoExample[full] {
-			t.Errorf("no example shows %s", full)
+	for name := range shownIn {
+		if !seen[name] {
+			t.Errorf("%s is not exported any more", name)
+		}
+	}
+	for name := range needNoExample {
+		if !seen[name] {
+			t.Errorf("%s is not exported any more", name)
 		}
 	}
 }
 
-// noteExample notes the name of an example, and those that it uses.
-func noteExample(decl ast.Decl, has map[string]bool) {
-	f, ok := decl.(*ast.FuncDecl)
-	if !ok || !strings.HasPrefix(f.Name.Name, "Example") {
-		return
+// exampleOf finds the example of a type, function or method, which may have a
+// suffix that begins with a small letter.
+func exampleOf(examples map[string]*doc.Example, full string) (*doc.Example, bool) {
+	own := strings.ReplaceAll(full, ".", "_")
+	for name, e := range examples {
+		suffix, found := strings.CutPrefix(name, own+"_")
+		if name == own || found && suffix != "" && !ast.IsExported(suffix) {
+			return e, true
+		}
 	}
-	has[f.Name.Name] = true
-	ast.Inspect(f.Body, func(n ast.Node) bool {
-		if s, ok := n.(*ast.SelectorExpr); ok {
-			has[s.Sel.Name] = true
+	return nil, false
+}
+
+// uses tells whether an example has the last part of a name in it.
+func uses(e *doc.Example, full string) (found bool) {
+	if e == nil {
+		return false
+	}
+	ast.Inspect(e.Code, func(n ast.Node) bool {
+		if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == full[strings.LastIndexByte(full, '.')+1:] {
+			found = true
 		}
 		return true
 	})
+	return found
 }
 
-// noteExported notes what decl exports, by its full name, with its own.
-func noteExported(decl ast.Decl, exported map[string]string) {
+// packageIn returns what a package exports, and its examples by name.
+func packageIn(t *testing.T, dir string) (exported []string, examples map[string]*doc.Example) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests []*ast.File
+	for _, name := range names {
+		mode := parser.ParseComments | parser.SkipObjectResolution
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, mode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(name, "_test.go") {
+			tests = append(tests, file)
+			continue
+		}
+		for _, decl := range file.Decls {
+			exported = append(exported, exportedBy(decl)...)
+		}
+	}
+	examples = map[string]*doc.Example{}
+	for _, e := range doc.Examples(tests...) {
+		examples[e.Name] = e
+	}
+	return exported, examples
+}
+
+// exportedBy returns the types, functions and methods that decl exports.
+func exportedBy(decl ast.Decl) (names []string) {
 	switch d := decl.(type) {
 	case *ast.GenDecl:
 		for _, spec := range d.Specs {
 			if s, ok := spec.(*ast.TypeSpec); ok && s.Name.IsExported() {
-				exported[s.Name.Name] = s.Name.Name
+				names = append(names, s.Name.Name)
 			}
 		}
 	case *ast.FuncDecl:
-		full := d.Name.Name
+		name := d.Name.Name
 		if d.Recv != nil {
 			of := receiver(d.Recv.List[0].Type)
 			if !ast.IsExported(of) {
-				return
+				return nil
 			}
-			full = of + "." + full
+			name = of + "." + name
 		}
 		if d.Name.IsExported() {
-			exported[full] = d.Name.Name
+			names = append(names, name)
 		}
 	}
+	return names
 }
 
 // receiver returns the name of the type that a method is of.

@@ -5,7 +5,6 @@ package mmap_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"math/rand"
 	"os"
@@ -531,58 +530,4 @@ func TestSystemErrorsArePathErrors(t *testing.T) {
 	if !errors.As(err, &path) || path.Path != f.Name() || !errors.As(err, &errno) || errno != syscall.EACCES {
 		t.Errorf("%v (%T)", err, err)
 	}
-}
-
-func ExampleMap() {
-	dir, _ := os.MkdirTemp("", "mmap")
-	defer os.RemoveAll(dir)
-	f, err := os.Create(filepath.Join(dir, "notes.txt"))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer f.Close()
-	fmt.Fprint(f, "Hello, world")
-
-	m, err := mmap.Map(f, mmap.RDWR, 0)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer m.Unmap()
-	copy(m[7:], "there")
-	if err := m[7:].Flush(); err != nil { // it is on the medium
-		fmt.Println(err)
-	}
-	content, _ := os.ReadFile(f.Name())
-	fmt.Printf("%s\n", content)
-	// Output: Hello, there
-}
-
-func ExampleMMap_View() {
-	f, err := os.CreateTemp("", "mmap")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	f.Truncate(1 << 16)
-	m, err := mmap.Map(f, mmap.RDONLY, 0)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer m.Unmap()
-
-	f.Truncate(0) // elsewhere, say
-	sum := 0
-	err = m.View().Do(func([]byte) error {
-		for _, b := range m {
-			sum += int(b)
-		}
-		return nil
-	})
-	fmt.Println(errors.Is(err, mapview.ErrTruncated))
-	// Output: true
 }
