@@ -69,9 +69,9 @@ func (v *View) readSlowly(p []byte, off int64) (int, error) {
 }
 
 // WriteAt copies p into the view, starting at off. It never grows the view: it
-// returns fewer than len(p) with an error that is io.ErrShortWrite to
-// errors.Is where the view ends, and a *[FaultError] where the bytes cannot be
-// written. The bytes are durable after [View.Sync]. It implements
+// returns fewer than len(p) only with an error: io.ErrShortWrite where the view
+// ends, alone as os.File returns it, and a *[FaultError] where the bytes cannot
+// be written. The bytes are durable after [View.Sync]. It implements
 // [io.WriterAt]; p must not overlap the bytes that it is written to.
 func (v *View) WriteAt(p []byte, off int64) (int, error) {
 	size := v.size.Load()
@@ -101,13 +101,13 @@ func (v *View) writePart(p []byte, off int64) (int, error) {
 	case len(p) == 0:
 		return 0, nil
 	case off >= size:
-		return 0, &v.errs().writeShort
+		return 0, io.ErrShortWrite
 	case int64(len(p)) <= size-off:
 		return v.WriteAt(p, off)
 	}
 	n, err := v.WriteAt(p[:size-off], off)
 	if err == nil {
-		err = &v.errs().writeShort
+		err = io.ErrShortWrite
 	}
 	return n, err
 }
@@ -124,7 +124,7 @@ func (v *View) writeSlowly(p []byte, off int64) (int, error) {
 	case f != nil:
 		return n, v.accessError("write", f)
 	case n < len(p):
-		return n, &v.errs().writeShort
+		return n, io.ErrShortWrite
 	}
 	return n, nil
 }

@@ -60,28 +60,19 @@ func (c *Cursor) UnreadByte() error {
 }
 
 // Write copies p to the position. It never grows the view: where the view ends
-// it returns fewer than len(p), and io.ErrShortWrite alone.
+// it returns fewer than len(p), and io.ErrShortWrite.
 func (c *Cursor) Write(p []byte) (int, error) {
 	n, err := c.v.WriteAt(p, c.off)
 	c.off += int64(n)
-	return n, c.bare(err)
+	return n, err
 }
 
 // WriteByte stores b at the position. At the end of the view it fails with
-// io.ErrShortWrite alone.
+// io.ErrShortWrite.
 func (c *Cursor) WriteByte(b byte) error {
 	x := [1]byte{b}
 	n, err := c.v.WriteAt(x[:], c.off)
 	c.off += int64(n)
-	return c.bare(err)
-}
-
-// bare is err as the writers of packages io and bufio have it, whose callers
-// compare.
-func (c *Cursor) bare(err error) error {
-	if err == &c.v.errs().writeShort {
-		return io.ErrShortWrite
-	}
 	return err
 }
 
@@ -165,7 +156,7 @@ func (c *Cursor) WriteTo(w io.Writer) (written int64, err error) {
 
 // ReadFrom stores what r returns, from the position on, until r ends, and
 // returns how many bytes it stored. Where the view ends it reads one byte more,
-// and if there is one fails with io.ErrShortWrite alone. What it has read of r
+// and if there is one fails with io.ErrShortWrite. What it has read of r
 // and cannot store is lost.
 func (c *Cursor) ReadFrom(r io.Reader) (stored int64, err error) {
 	if _, err := c.v.WriteAt(nil, c.off); err != nil { // before r loses anything

@@ -92,8 +92,7 @@ reach, too.
 An error that is no fault is a [*io/fs.PathError]. It answers errors.Is for the
 syscall.Errno behind it and for [fs.ErrInvalid], [fs.ErrPermission],
 [fs.ErrNotExist], [fs.ErrExist], [os.ErrClosed] and, from Sync and Resize,
-[ErrTruncated]. [io.EOF] comes alone, and so does
-[io.ErrShortWrite] from a Cursor.
+[ErrTruncated]. [io.EOF] and [io.ErrShortWrite] come alone, as from package os.
 
 Closing any descriptor of a file drops the classic fcntl locks that the process
 holds on it. That holds for the descriptors that opening and closing a View, and

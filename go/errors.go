@@ -5,7 +5,6 @@ package mapview
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"syscall"
@@ -86,10 +85,10 @@ var (
 // fixedErrors are the errors of a View's accesses, made when the first is needed,
 // so that returning one allocates nothing. Nobody writes to them.
 type fixedErrors struct {
-	readClosed, readNegative, readBefore                  fs.PathError
-	writeClosed, writeNegative, writeReadOnly, writeShort fs.PathError
-	seekClosed, seekOutside, seekWhence                   fs.PathError
-	accessClosed                                          fs.PathError
+	readClosed, readNegative, readBefore      fs.PathError
+	writeClosed, writeNegative, writeReadOnly fs.PathError
+	seekClosed, seekOutside, seekWhence       fs.PathError
+	accessClosed                              fs.PathError
 }
 
 func (v *View) errs() *fixedErrors {
@@ -108,7 +107,6 @@ func newFixedErrors(name string) *fixedErrors {
 		writeClosed:   fs.PathError{Op: "write", Path: name, Err: errClosed},
 		writeNegative: fs.PathError{Op: "write", Path: name, Err: errNegative},
 		writeReadOnly: fs.PathError{Op: "write", Path: name, Err: errReadOnly},
-		writeShort:    fs.PathError{Op: "write", Path: name, Err: io.ErrShortWrite},
 		seekClosed:    fs.PathError{Op: "seek", Path: name, Err: errClosed},
 		seekOutside:   fs.PathError{Op: "seek", Path: name, Err: errOutside},
 		seekWhence:    fs.PathError{Op: "seek", Path: name, Err: errWhence},

@@ -3,8 +3,11 @@
 package mapview_test
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +27,41 @@ func TestFaultErrorText(t *testing.T) {
 	for _, part := range []string{"read", v.Name(), "4096", ErrTruncated.Error()} {
 		if page == 4096 && !strings.Contains(err.Error(), part) {
 			t.Errorf("%q does not hold %q", err, part)
+		}
+	}
+}
+
+// The two errors of package io that say where something ends are compared by ==,
+// there and in package os. All that reads or writes returns them so.
+func TestEndsAreBareErrors(t *testing.T) {
+	v := open(t, newFile(t, pattern(page)), os.O_RDWR, nil)
+	end, p := v.Size(), make([]byte, 10)
+	atEnd := func() *mapview.Cursor {
+		c := v.Cursor()
+		if _, err := c.Seek(-5, io.SeekEnd); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	for name, call := range map[string]func() (n int64, err error){
+		"View.ReadAt":     func() (int64, error) { n, err := v.ReadAt(p, end-5); return int64(n), err },
+		"Cursor.Read":     func() (int64, error) { c := atEnd(); c.Read(p[:5]); n, err := c.Read(p); return int64(n) + 5, err },
+		"View.WriteAt":    func() (int64, error) { n, err := v.WriteAt(p, end-5); return int64(n), err },
+		"Cursor.Write":    func() (int64, error) { n, err := atEnd().Write(p); return int64(n), err },
+		"Cursor.ReadFrom": func() (int64, error) { return atEnd().ReadFrom(bytes.NewReader(p)) },
+		"OffsetWriter":    func() (int64, error) { n, err := io.NewOffsetWriter(v, end-5).Write(p); return int64(n), err },
+	} {
+		want := io.ErrShortWrite
+		if strings.HasSuffix(name, ".ReadAt") || strings.HasSuffix(name, ".Read") {
+			want = io.EOF
+		}
+		if n, err := call(); n != 5 || err != want {
+			t.Errorf("%s: %d, %v (%T)", name, n, err, err)
+		}
+	}
+	for _, off := range []int64{end, end + 1, math.MaxInt64} {
+		if n, err := v.WriteAt(p, off); n != 0 || err != io.ErrShortWrite {
+			t.Errorf("at %d: %d, %v (%T)", off, n, err, err)
 		}
 	}
 }
