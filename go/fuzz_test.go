@@ -149,6 +149,10 @@ func (r *run) wantBytes(p []byte, off int) {
 	}
 }
 
+// firstOnRanges is the first number of those that came later: so the inputs that
+// were found before mean what they meant.
+const firstOnRanges = 216
+
 // step does the next operation and looks at everything.
 func (r *run) step() {
 	foreign := []func(){r.truncate, r.writeFile, r.truncate}
@@ -156,10 +160,15 @@ func (r *run) step() {
 		r.readAt, r.writeAt, r.at, r.do, r.resize, r.refresh, r.sync, r.probe, r.seek, r.read, r.write,
 		r.readByte, r.writeByte, r.unreadByte, r.writeTo, r.readFrom, r.resize, r.writeAt, r.refresh, r.close,
 	}
+	onRanges := []func(){
+		r.advise, r.prefetch, r.prefault, r.protect, r.discard, r.slice, r.records, r.appendRecords,
+	}
 	n := int(r.byte())
 	switch all := len(foreign) + len(ours); {
-	case r.m.state == neverOpened || n%(all+1) == all:
+	case r.m.state == neverOpened || n < firstOnRanges && n%(all+1) == all:
 		r.open()
+	case n >= firstOnRanges:
+		onRanges[n%len(onRanges)]()
 	case n%(all+1) < len(foreign):
 		foreign[n%(all+1)]()
 	default:
