@@ -149,8 +149,8 @@ func (r *run) wantBytes(p []byte, off int) {
 	}
 }
 
-// firstOnRanges is the first number of those that came later: so the inputs that
-// were found before mean what they meant.
+// firstOnRanges is the first number of the operations on ranges: it is that high
+// so that inputs of before could be kept.
 const firstOnRanges = 216
 
 // step does the next operation and looks at everything.
