@@ -237,9 +237,22 @@ static int check_resizable(const mv_view *view, uint64_t size, mv_error *err)
     return 0;
 }
 
+/* Memory that is sealed keeps its length: it is asked before anybody could see
+ * the smaller size. Other files know no seals. */
+static int check_seals(int fd, mv_error *err)
+{
+    long seals = mv__sys.fcntl(fd, F_GET_SEALS, 0);
+    if (seals < 0 || !(seals & F_SEAL_SHRINK))
+        return 0;
+    return mv__fail(err, -EPERM, "fcntl", "the memory is sealed against being made smaller");
+}
+
 /* In turn with mv_write through the file: it would make it long again. */
 static int shrink_file(mv_view *view, int fd, uint64_t now, uint64_t size, mv_error *err)
 {
+    int sealed = check_seals(fd, err);
+    if (sealed < 0)
+        return sealed;
     pthread_mutex_lock(&view->through_lock);
     publish(view, size); /* first: who reads the new size must not meet the cut */
     int r = (int)truncate_retrying(fd, view->geometry.offset + size);
