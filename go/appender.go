@@ -18,7 +18,10 @@ import (
 // record that was written, stays where it is. While an Appender is in use the
 // view is longer than what was written, and nobody else should call its Resize.
 // A file takes one Appender at a time, over all processes: a second one would
-// write over the records of the first, and neither could tell. Bytes from End on
+// write over the records of the first, and neither could tell. It takes no lock
+// by itself, which would be in the way of the program's own; where a second
+// process may come, take one of a descriptor of [View.File] first, as the example
+// does. Bytes from End on
 // are zeros, what was there before NewAppender, or what is left of a record that
 // failed, until a later record takes their place.
 //

@@ -160,3 +160,39 @@ func ExampleAppender_Sync() {
 	// run 1, record 2
 	// <nil>
 }
+
+// Who appends holds a lock on the file, for as long as it does: a second process
+// is refused.
+func ExampleAppender_exclusive() {
+	name := exampleFile(nil)
+	defer os.Remove(name)
+	open := func() (*mapview.View, *os.File, error) {
+		v, err := mapview.OpenFile(name, os.O_RDWR, 0, &mapview.Options{Reserve: 1 << 20})
+		if err != nil {
+			return nil, nil, err
+		}
+		lock, err := v.File()
+		if err == nil {
+			err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		}
+		if err != nil {
+			return nil, nil, errors.Join(err, lock.Close(), v.Close())
+		}
+		return v, lock, nil
+	}
+	v, lock, err := open()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Close()
+	defer lock.Close() // gives the lock back
+	a, err := mapview.NewAppender(v, v.Size())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer a.Close()
+
+	_, _, err = open() // elsewhere
+	fmt.Println(errors.Is(err, syscall.EWOULDBLOCK))
+	// Output: true
+}
