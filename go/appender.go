@@ -27,7 +27,9 @@ import (
 //
 // After a crash the file may be as long as a step has made it, and hold a part of
 // what was written after the last Sync. So a record should tell its own length
-// and carry a checksum if the end is to be found again.
+// and carry a checksum if the end is to be found again. What stands behind the end
+// that was found may hold whole records, which would follow the next one as if they
+// were new: cut it off by [View.Resize] before.
 type Appender struct {
 	v *View
 

@@ -122,6 +122,12 @@ used, and one timer for the process, which runs only while there is something to
 forget. [Options].Resident does without all of it. So do memory without a file,
 devices, and views of up to 64 KiB, which one wait brings in.
 
+How much that gains depends on how long the disk lets one wait. At a millisecond
+many goroutines that read at random get several times the reads, and others run
+meanwhile. A disk that answers within some tens of microseconds is nearly as busy
+with the two reads that two held processors leave to it: there it gains little or
+nothing.
+
 That is for what is read. A store into bytes that are in memory may still wait
 for the file system: when they are being written out, or are a hole.
 

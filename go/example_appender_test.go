@@ -82,19 +82,31 @@ func ExampleNewAppender() {
 		}
 	}
 
-	end, _ := find()
-	a, err := mapview.NewAppender(v, end)
-	if err != nil {
-		log.Fatal(err)
+	goOn := func() *mapview.Appender {
+		end, _ := find()
+		err := v.Resize(end) // or records from before the crash might follow new ones
+		if err != nil {
+			log.Fatal(err)
+		}
+		a, err := mapview.NewAppender(v, end)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return a
 	}
+	a := goOn()
 	add(a, "one")
 	add(a, "two, which is longer")
+	add(a, "three")
 	fmt.Println(find())
-	v.WriteAt([]byte{'x'}, a.End()-5) // what a crash may leave of the last one
+	v.WriteAt([]byte{'x'}, 30) // what a crash may do: the second is damaged, the third is not
+	fmt.Println(find())
+	add(goOn(), "2nd, of that length.")
 	fmt.Println(find())
 	// Output:
-	// 48 2
+	// 64 3
 	// 16 1
+	// 48 2
 }
 
 // Append tells where a record lies, so that an index can point to it. A record

@@ -206,7 +206,10 @@ func newPlan(op, name string, flag int, opt *Options) (*plan, error) {
 			return nil, invalid(op, name, "Options.%s is negative", n.field)
 		}
 	}
-	if opt.Advice > AdviceNoHuge { // now: the file may be emptied later
+	switch { // now: the file may be emptied later
+	case opt.Advice == AdviceRewrite:
+		return nil, invalid(op, name, "Options.Advice is AdviceRewrite, which is for View.Advise alone")
+	case opt.Advice > AdviceRewrite:
 		return nil, invalid(op, name, "Options.Advice is %d, which is none", opt.Advice)
 	}
 	p := &plan{offset: opt.Offset, length: opt.Length, fileSize: opt.FileSize, reserve: opt.Reserve}

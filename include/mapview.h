@@ -644,7 +644,9 @@ typedef struct mv_append_options {
  * step_max, with real blocks. What lies from start on, in the view and in the
  * file, belongs to the appender: bytes that were there are written over, or cut
  * off at the end. Until mv_appender_close the file is longer than its records,
- * by zeros: who may be interrupted has to find the last record by its contents.
+ * by zeros: who may be interrupted has to find the last record by its contents,
+ * and to cut off what stands behind it (mv_resize) before going on: whole records
+ * in there would follow the next one as if they were new.
  *
  * With MV_APPEND_AHEAD this call starts a thread, which keeps up to 32 MiB
  * behind the end grown and prefaulted, so that mv_append takes no faults. It
