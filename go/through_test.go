@@ -148,5 +148,8 @@ func TestAdviseRewrite(t *testing.T) {
 	for _, flag := range []int{os.O_RDONLY, os.O_RDWR} {
 		_, err := mapview.OpenFile(newFile(t, content), flag, 0, &mapview.Options{Advice: mapview.AdviceRewrite})
 		wantError(t, err, fs.ErrInvalid)
+		if !strings.Contains(err.Error(), "View.Advise") {
+			t.Errorf("%q does not say where it can be given", err)
+		}
 	}
 }
