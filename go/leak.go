@@ -41,7 +41,7 @@ func Leaks() []Leak {
 	return leaks
 }
 
-// callers are noted by every open, which they make a twentieth longer: so they
+// callers are noted by every open, which they make a twelfth longer: so they
 // are few. What they are called is found out when somebody asks.
 type callers [5]uintptr
 
