@@ -187,7 +187,7 @@ func TestWorkChecksSeeWrongWays(t *testing.T) {
 		}
 	}
 	for _, kind := range []string{"read", "write"} {
-		for _, how := range []string{"nothing", "first", "later", "failing", "few", "half", "last-byte", "one-place",
+		for _, how := range []string{"nothing", "first", "later", "failing", "few", "last-only", "half", "last-byte", "one-place",
 			"middle", "unprepared", "closed"} {
 			var failed *exec.ExitError
 			if lines, _, err := run(kind, how); !errors.As(err, &failed) || failed.ExitCode() != 1 ||

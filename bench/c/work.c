@@ -10,6 +10,7 @@
 
 #include "counters.h"
 
+enum { MOST_ACCESSES_OF_SAMPLE = 1 << 22 };
 enum {
     LEAST_ROUNDS = 20,
     LEAST_LONG_ROUNDS = 5,
@@ -197,8 +198,9 @@ static long calibrate(struct work *w, struct way *v, double time)
     for (long n = v->batch ? v->batch : 1, unit = n;; n *= 2) {
         if (take(w, v, 0, n, &s) != 0)
             return -1;
-        if (s.ns * (double)n >= time * 1e9 / 4) {
-            long fits = (long)(time * 1e9 / s.ns) / unit * unit;
+        if (s.ns * (double)n >= time * 1e9 / 4 || n > MOST_ACCESSES_OF_SAMPLE) {
+            double most = time * 1e9 / s.ns;
+            long fits = most < (double)n * 4 ? (long)most / unit * unit : n;
             return fits > unit ? fits : unit;
         }
     }
