@@ -199,12 +199,126 @@ func TestWorkChecksSeeWrongWays(t *testing.T) {
 	if _, _, err := run("read", "one-slot"); err == nil {
 		t.Error("a batch that is read into one place is not seen")
 	}
+	if _, _, err := run("latencies", "failing"); err == nil {
+		t.Error("an access that fails is not seen where their number is fixed")
+	}
 	if _, _, err := run("cold", "kept"); err == nil {
 		t.Error("a file that stays in memory is not seen")
 	}
 	lines, skips, err := run("read", "absent")
 	if err != nil || len(skips) != 1 || !strings.Contains(skips[0], "that is how it is named") || len(lines)%3 != 0 {
 		t.Errorf("a way that is absent: %v, %v, %d lines", err, skips, len(lines))
+	}
+}
+
+// The program as it is: every row that it lists can be measured by its name,
+// and each block has what a report needs. The longer rows are left to full runs.
+func TestCRows(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "bench-c")
+	sources, err := filepath.Glob("../c/*.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, _ := filepath.Glob("c/*.c")
+	libs, _ := exec.Command("pkg-config", "--libs", "liburing").Output()
+	args := append([]string{"-D_FILE_OFFSET_BITS=64", "-I../include", "-I../c", "-pthread"}, own...)
+	buildC(t, program, append(append(args, sources...), strings.Fields(string(libs))...)...)
+	list, err := exec.Command(program, "-list").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	short := 0.0
+	for _, line := range strings.Split(strings.TrimSuffix(string(list), "\n"), "\n") {
+		f := strings.Split(line, "\t")
+		seconds, err := strconv.ParseFloat(f[2], 64)
+		if len(f) != 4 || names[f[0]] || (f[1] != "short" && f[1] != "full") || err != nil || seconds <= 0 || f[3] == "" {
+			t.Errorf("%q", line)
+		}
+		names[f[0]] = true
+		if f[1] == "short" {
+			short += seconds
+		}
+	}
+	if short > 100 {
+		t.Errorf("the short rows take %.0f seconds", short)
+	}
+	for _, name := range []string{"Read", "Growth", "Once", "Socket", "Message", "Allocate"} {
+		if !names[name] {
+			t.Errorf("there is no row %s", name)
+			continue
+		}
+		dir := t.TempDir()
+		cmd := exec.Command(program, "-dir", dir, "-row", name, "-seconds", "0.01")
+		cmd.Stderr = os.Stderr
+		out, err := cmd.Output()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if left, _ := os.ReadDir(dir); len(left) != 0 {
+			t.Errorf("%s has left %v", name, left)
+		}
+		lines, skips := rawLines(t, string(out))
+		for _, skip := range skips {
+			t.Log(skip)
+		}
+		checkBlocks(t, name, lines)
+	}
+	for _, args := range [][]string{{}, {"-row", "Read"}, {"-dir", "."}, {"-dir", ".", "-row"}, {"-dir", ".", "-row", "Read", "-seconds", "0"},
+		{"-dir", ".", "-row", "Reads"}, {"-dir", "/nowhere", "-row", "Read"}, {"-what"}} {
+		out, err := exec.Command(program, args...).Output()
+		var failed *exec.ExitError
+		if !errors.As(err, &failed) || len(failed.Stderr) == 0 || len(out) != 0 {
+			t.Errorf("%v: %v, %q", args, err, out)
+		}
+	}
+}
+
+// checkBlocks: a pair, mapview and somebody else in each block, which all its
+// variants have the same number of lines in; in the newer ones also a limit.
+func checkBlocks(t *testing.T, row string, lines []rawLine) {
+	t.Helper()
+	type block struct {
+		ours, limit, peer, pair bool
+		count                   map[string]int
+	}
+	blocks := map[string]*block{}
+	for _, line := range lines {
+		if !strings.HasPrefix(line.block, "Benchmark"+row) {
+			t.Errorf("%s: a line of %s", row, line.block)
+		}
+		b := blocks[line.block]
+		if b == nil {
+			b = &block{count: map[string]int{}}
+			blocks[line.block] = b
+		}
+		switch line.impl {
+		case "memory", "device", "kernel", "fault":
+			b.limit = true
+		case "mapview":
+			b.ours = true
+		default:
+			b.peer = true
+		}
+		b.pair = b.pair || line.again
+		b.count[fmt.Sprint(line.impl, " ", line.op, " ", line.again)]++
+	}
+	if len(blocks) == 0 {
+		t.Errorf("%s: nothing was measured", row)
+	}
+	for name, b := range blocks {
+		limited := row != "Growth"
+		if !b.ours || !b.peer || !b.pair || b.limit != limited {
+			t.Errorf("%s: ours %v, a peer %v, a pair %v, a limit %v", name, b.ours, b.peer, b.pair, b.limit)
+		}
+		rounds := map[int]bool{}
+		for _, n := range b.count {
+			rounds[n] = true
+		}
+		if len(rounds) != 1 {
+			t.Errorf("%s: the variants have different numbers of rounds: %v", name, b.count)
+		}
 	}
 }
 

@@ -43,7 +43,7 @@ static int run_right(struct work *w, struct way *v, long first, long n)
 static int run_wrong(struct work *w, struct way *v, long first, long n)
 {
     runs++;
-    if (is("nothing") || (is("first") && runs > 1) || (is("later") && runs > 200))
+    if (is("nothing") || (is("first") && runs > 1) || (is("later") && runs > 90))
         return 0;
     if (is("last-only") && !v->batch) {
         first += n - 1;
