@@ -158,6 +158,7 @@ func TestGoalChecksSeeWrongWays(t *testing.T) {
 func TestWorkChecksSeeWrongWays(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "broken")
 	buildC(t, program, "-I../include", "c/testdata/broken_work.c", "c/work.c", "c/stage.c", "c/memory.c", "c/counters.c",
+		"c/calls.c",
 		"c/rounds.c", "-pthread")
 	run := func(kind, how string) ([]rawLine, []string, error) {
 		dir := t.TempDir()
@@ -199,13 +200,28 @@ func TestWorkChecksSeeWrongWays(t *testing.T) {
 	if _, _, err := run("read", "one-slot"); err == nil {
 		t.Error("a batch that is read into one place is not seen")
 	}
+	lines, skips, err := run("calls", "right")
+	if len(skips) == 1 && strings.Contains(skips[0], "tracing is not allowed") {
+		t.Log(skips[0])
+	} else if err != nil || len(skips) != 0 || len(lines) == 0 {
+		t.Errorf("calls: %v, %v, %d lines", err, skips, len(lines))
+	}
+	for _, line := range lines {
+		want := 0.0
+		if line.impl == "memory" {
+			want = 1
+		}
+		if calls, counted := line.values["syscalls/op"]; counted != (len(skips) == 0) || calls != want && counted {
+			t.Errorf("calls: %+v", line)
+		}
+	}
 	if _, _, err := run("latencies", "failing"); err == nil {
 		t.Error("an access that fails is not seen where their number is fixed")
 	}
 	if _, _, err := run("cold", "kept"); err == nil {
 		t.Error("a file that stays in memory is not seen")
 	}
-	lines, skips, err := run("read", "absent")
+	lines, skips, err = run("read", "absent")
 	if err != nil || len(skips) != 1 || !strings.Contains(skips[0], "that is how it is named") || len(lines)%3 != 0 {
 		t.Errorf("a way that is absent: %v, %v, %d lines", err, skips, len(lines))
 	}

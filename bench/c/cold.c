@@ -72,20 +72,15 @@ static int by_prefetch(struct work *w, struct way *v, long first, long n)
     return by_mv_copy(w, v, first, n);
 }
 
-static int by_map(struct work *w, struct way *v, long first, long n)
-{
-    return by_memcpy(w, v, first, n);
-}
-
 #define VIEW(how, runner, flags, mask)                                                             \
     {                                                                                              \
         .impl = "mapview", .op = how, .prepare = cold_view, .run = runner, .close = close_way_all, \
         .kind = flags, .not_for = mask                                                             \
     }
-#define MAP(how, advice, mask, second)                                                         \
-    {                                                                                          \
-        .impl = "mmap", .op = how, .prepare = cold_map, .run = by_map, .close = close_way_all, \
-        .kind = advice, .not_for = mask, .again = second                                       \
+#define MAP(how, advice, mask, second)                                                            \
+    {                                                                                             \
+        .impl = "mmap", .op = how, .prepare = cold_map, .run = by_memcpy, .close = close_way_all, \
+        .kind = advice, .not_for = mask, .again = second                                          \
     }
 #define FD(who, how, runner, flags, mask)                                                  \
     {                                                                                      \

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "rounds.h"
 #include "rows.h"
 
@@ -89,7 +90,12 @@ static int measure_one(int argc, char **argv)
         return usage();
     const struct row *row = find_row(name);
     errno = 0;
-    return row ? row->measure(row, &order) : fail("there is no such row: see -list", name);
+    if (!row)
+        return fail("there is no such row: see -list", name);
+    start_counter();
+    int rc = row->measure(row, &order);
+    end_counter();
+    return rc;
 }
 
 static int measure(int argc, char **argv)

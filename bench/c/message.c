@@ -308,6 +308,7 @@ static int measure_message(const struct row *row, const struct order *order)
     struct work w = {.row = row->name,
                      .writes = 1,
                      .check = check_messages,
+                     .count = COUNT_CALLS,
                      .content = nothing,
                      .file_size = RING,
                      .walk = {64, 1, 0}};

@@ -152,8 +152,10 @@ static int measure_size(struct work *w, const struct order *order, size_t size)
 
 static int measure_once(const struct row *row, const struct order *order)
 {
-    struct work w = {
-        .row = row->name, .keys = "cache=resident", .check = check_sums, .count = COUNT_FAULTS};
+    struct work w = {.row = row->name,
+                     .keys = "cache=resident",
+                     .check = check_sums,
+                     .count = COUNT_FAULTS | COUNT_CALLS};
     int rc = 0;
     for (int d = 0; rc == 0 && d < DOUBLINGS; d++) {
         snprintf(w.title, sizeof w.title, "a file of %zu bytes in memory: opened, added up, closed",

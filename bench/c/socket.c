@@ -291,7 +291,7 @@ static int measure_socket(const struct row *row, const struct order *order)
 {
     static const size_t sizes[] = {64 * KIB, MIB};
     struct stage stage;
-    struct work w = {.row = row->name, .check = check_sent};
+    struct work w = {.row = row->name, .check = check_sent, .count = COUNT_CALLS};
     int rc = open_stage(&stage, &w, order, "c-socket", SPAN, MIB);
     if (rc == 0)
         rc = say_state(&w, SPAN, "");

@@ -10,7 +10,7 @@
 
 /* ---- files ---- */
 
-/* make_file makes a file of size bytes, written in pieces of fill bytes, which
+/* make_stage makes a file of size bytes, written in pieces of fill bytes, which
  * become the folios of the page cache, and synced. content may be NULL. */
 int make_stage(const char *path, const char *content, size_t size, size_t fill);
 

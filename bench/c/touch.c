@@ -54,12 +54,11 @@ static int check_touches(struct work *w, struct way *v, long first, long n)
 
 /* ---- of a file in memory ---- */
 
-static int by_mapping(struct work *w, struct way *v, long first, long n)
+static int map_and_touch(struct work *w, const struct way *v, long n, int flags)
 {
     size_t size = w->walk.size;
-    (void)first;
     for (long i = 0; i < n; i++) {
-        char *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | v->kind, v->fd, 0);
+        char *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | flags, v->fd, 0);
         if (at == MAP_FAILED)
             return -1;
         touch(w, at);
@@ -67,6 +66,18 @@ static int by_mapping(struct work *w, struct way *v, long first, long n)
             return -1;
     }
     return 0;
+}
+
+static int by_mapping(struct work *w, struct way *v, long first, long n)
+{
+    (void)first;
+    return map_and_touch(w, v, n, 0);
+}
+
+static int by_populated_mapping(struct work *w, struct way *v, long first, long n)
+{
+    (void)first;
+    return map_and_touch(w, v, n, MAP_POPULATE);
 }
 
 /* kind: whether the pages are brought in first, by mv_prefault. */
@@ -108,14 +119,9 @@ static int without_pages(struct work *w, struct way *v)
     return madvise(v->data, w->walk.size, MADV_DONTNEED);
 }
 
-static int open_mapped(struct work *w, struct way *v)
-{
-    return open_way_map(w, v);
-}
-
 /* ---- of shared memory that is there ---- */
 
-/* The memory is held by the file's truth: a mapping that stays. */
+/* A mapping that stays holds the memory, and is where the check looks. */
 static int open_shared(struct work *w, struct way *v)
 {
     size_t size = file_size_of(w);
@@ -125,7 +131,6 @@ static int open_shared(struct work *w, struct way *v)
                                 : memfd_create("mapview-bench", MFD_CLOEXEC);
     if (v->kind == OF_POSIX && v->fd >= 0)
         shm_unlink(name);
-    v->kind = 0; /* by_mapping's flags */
     if (v->fd < 0 || ftruncate(v->fd, (off_t)size) != 0)
         return ABSENT;
     v->data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
@@ -137,14 +142,15 @@ static int open_shared(struct work *w, struct way *v)
     return 0;
 }
 
+/* fd is the number of the segment. */
 static int open_sysv(struct work *w, struct way *v)
 {
     size_t size = file_size_of(w);
-    v->kind = shmget(IPC_PRIVATE, size, IPC_CREAT | 0600);
-    if (v->kind < 0)
+    v->fd = shmget(IPC_PRIVATE, size, IPC_CREAT | 0600);
+    if (v->fd < 0)
         return ABSENT;
-    v->data = shmat(v->kind, NULL, 0);
-    shmctl(v->kind, IPC_RMID, NULL);
+    v->data = shmat(v->fd, NULL, 0);
+    shmctl(v->fd, IPC_RMID, NULL);
     if (v->data == (void *)-1) // NOLINT: that is what shmat returns
         return ABSENT;
     v->truth = v->data;
@@ -156,7 +162,7 @@ static int by_shmat(struct work *w, struct way *v, long first, long n)
 {
     (void)first;
     for (long i = 0; i < n; i++) {
-        char *at = shmat(v->kind, NULL, 0);
+        char *at = shmat(v->fd, NULL, 0);
         if (at == (void *)-1) // NOLINT: that is what shmat returns
             return -1;
         touch(w, at);
@@ -249,7 +255,7 @@ static struct way touches[] = {
     FILE_WAY("mapview", "mv_open+touch", open_plain_fd, by_view, 0),
     FILE_WAY("mapview", "mv_prefault+touch", open_plain_fd, by_view, 1),
     FILE_WAY("mmap", "touch", open_plain_fd, by_mapping, 0),
-    FILE_WAY("mmap", "MAP_POPULATE+touch", open_plain_fd, by_mapping, MAP_POPULATE),
+    FILE_WAY("mmap", "MAP_POPULATE+touch", open_plain_fd, by_populated_mapping, 0),
     FILE_WAY("posixshm", "touch", open_shared, by_mapping, OF_POSIX),
     FILE_WAY("memfd", "touch", open_shared, by_mapping, OF_MEMFD),
     {.impl = "sysv", .op = "shmat+touch", .open = open_sysv, .run = by_shmat, .close = close_sysv},
@@ -262,7 +268,7 @@ static struct way touches[] = {
     TAKEN("sbrk", "sbrk+touch,zeroed", OF_SBRK),
     {.impl = "fault",
      .op = "populate+touch",
-     .open = open_mapped,
+     .open = open_way_map,
      .prepare = without_pages,
      .run = by_populate,
      .close = close_way_all},
@@ -303,7 +309,7 @@ enum { SIZES = sizeof sizes / sizeof sizes[0], SPAN = 64 << 20 };
 static int measure_touch(const struct row *row, const struct order *order)
 {
     struct stage stage;
-    struct work w = {.row = row->name, .check = check_touches, .count = COUNT_FAULTS};
+    struct work w = {.row = row->name, .check = check_touches, .count = COUNT_FAULTS | COUNT_CALLS};
     int rc = open_stage(&stage, &w, order, "c-touch", SPAN, MIB);
     if (rc == 0)
         rc = say_state(&w, SPAN, "; no page in the page table; memory of malloc and sbrk is new");
@@ -329,7 +335,7 @@ static int measure_allocate(const struct row *row, const struct order *order)
     static const size_t taken[] = {4 * KIB, 64 * KIB, MIB, 16 * MIB};
     struct work w = {.row = row->name,
                      .check = check_touches,
-                     .count = COUNT_FAULTS,
+                     .count = COUNT_FAULTS | COUNT_CALLS,
                      .writes = 1,
                      .file_size = 16 * MIB};
     w.walk = (struct walk){16 * MIB, 1, 0};

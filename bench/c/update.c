@@ -64,7 +64,6 @@ static int open_lmdb(struct work *w, struct way *v)
     if (at == MAP_FAILED)
         return -1;
     v->data = at;
-    v->extra = NULL;
     v->mapped = SPAN;
     return 0;
 }

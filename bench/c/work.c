@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "counters.h"
 
 enum { MOST_ACCESSES_OF_SAMPLE = 1 << 22 };
@@ -178,12 +179,13 @@ static int take(struct work *w, struct way *v, long first, long n, struct taken 
 
 /* check_whole looks at whole accesses, a batch at a time, as far as time allows.
  * (Where the number of them is fixed, the check of each sample does.) */
-static int check_whole(struct work *w, struct way *v)
+static int check_whole(struct work *w, struct way *v, double seconds)
 {
     struct taken unused;
     long n = v->batch ? v->batch : 1, checks = w->ops ? 0 : WHOLE_CHECKS / n;
     double start = now();
-    for (long i = 0; i < checks && now() - start < check_time; i++)
+    for (long i = 0; i < checks && now() - start < (is_brief(seconds) ? check_time / 10 : check_time);
+         i++)
         if (run_checked(w, v, i * n, n, &unused) != 0)
             return -1;
     return 0;
@@ -204,6 +206,28 @@ static long calibrate(struct work *w, struct way *v, double time)
             return fits > unit ? fits : unit;
         }
     }
+}
+
+/* count_calls counts the system calls of some accesses, outside of the time. */
+static int count_calls(struct work *w, struct way *v, int briefly)
+{
+    static int told;
+    long n = v->batch ? v->batch : w->walk.size >= MIB ? 2 : briefly ? 4 : 2 * MOST_BATCH;
+    v->calls = -1;
+    if (!(w->count & COUNT_CALLS))
+        return 0;
+    fresh_bytes(w, v);
+    if (v->prepare && v->prepare(w, v) != 0)
+        return work_fail(w, v, "cannot be prepared");
+    if (begin_calls() != 0) {
+        if (!told++)
+            printf("SKIPPED C, %s, system calls of an access: tracing is not allowed here\n", w->row);
+        return 0;
+    }
+    int rc = v->run(w, v, 0, n);
+    long calls = end_calls();
+    v->calls = calls < 0 ? -1 : (double)calls / (double)n;
+    return rc == 0 ? w->check(w, v, 0, n) : work_fail(w, v, "an access failed or came back short");
 }
 
 /* ---- rounds ---- */
@@ -238,6 +262,8 @@ static void print_taken(const struct work *w, const struct way *v, const struct 
            (double)w->walk.size / s->ns * 1000);
     if (w->count & COUNT_FAULTS)
         printf("\t%.4g faults/op", s->faults);
+    if (v->calls >= 0)
+        printf("\t%.3g syscalls/op", v->calls);
     if (s->device >= 0)
         printf("\t%.0f dev-B/op", s->device);
     for (int p = 0; w->count & COUNT_LATENCIES && p < 5; p++)
@@ -297,7 +323,10 @@ int measure_work(struct work *w, struct way *ways, int n, double seconds, const 
         if (fits(w, &ways[k]))
             fit[count++] = &ways[k];
     for (int k = 0; k < count; k++)
-        if (check_whole(w, fit[k]) != 0)
+        if (check_whole(w, fit[k], seconds) != 0)
+            return -1;
+    for (int k = 0; k < count; k++)
+        if (count_calls(w, fit[k], is_brief(seconds)) != 0)
             return -1;
     for (int k = 0; k < count; k++)
         if ((ops[k] = calibrate(w, fit[k], is_brief(seconds) ? brief_time : round_time)) < 0)
@@ -306,7 +335,7 @@ int measure_work(struct work *w, struct way *ways, int n, double seconds, const 
     if (take_rounds(w, fit, count, ops, is_brief(seconds) || left > brief ? left : brief, run) != 0)
         return -1;
     for (int k = 0; k < count; k++)
-        if (check_whole(w, fit[k]) != 0)
+        if (check_whole(w, fit[k], seconds) != 0)
             return -1;
     return 0;
 }

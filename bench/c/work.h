@@ -67,7 +67,7 @@ struct work {
     int (*check)(struct work *, struct way *, long first, long n);
 };
 
-enum { COUNT_FAULTS = 1, COUNT_DEVICE = 2, COUNT_LATENCIES = 4 };
+enum { COUNT_FAULTS = 1, COUNT_DEVICE = 2, COUNT_LATENCIES = 4, COUNT_CALLS = 8 };
 enum { MOST_BATCH = 32 };
 
 /* Blocks that a way is not for. */
@@ -95,6 +95,8 @@ struct way {
     int fd;
     size_t mapped; /* bytes of data, when it is a mapping */
     void *extra;
+
+    double calls; /* system calls of an access in this block; -1: not counted */
 };
 
 enum { ABSENT = 1 };

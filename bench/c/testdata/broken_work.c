@@ -2,15 +2,17 @@
  * broken_work.c: blocks of work.c with a way that is right and one that is wrong
  * as it is named, for the test of what is checked. Nothing here uses mapview.
  *
- *   broken_work read|write|cold|latencies HOW DIR
+ *   broken_work read|write|cold|latencies|calls HOW DIR
  */
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../calls.h"
 #include "../stage.h"
 
 enum { SIZE = 512, PLACES = 1024 };
@@ -35,6 +37,8 @@ static int run_right(struct work *w, struct way *v, long first, long n)
 {
     for (long i = first; i < first + n; i++) {
         move(w, v, place_of(w->walk, i), SIZE, v->batch ? (i - first) % v->batch : 0);
+        if (w->count & COUNT_CALLS) /* so that there are calls to be counted */
+            syscall(SYS_getppid);
         note(w, i - first);
     }
     return 0;
@@ -109,6 +113,7 @@ int main(int argc, char **argv)
     if (argc != 4)
         return 2;
     how = argv[2];
+    start_counter();
     int rc = open_stage(&stage, &w, &order, "broken", (size_t)SIZE * PLACES, MIB);
     w.walk = (struct walk){SIZE, PLACES, 1};
     w.writes = strcmp(argv[1], "write") == 0;
@@ -117,6 +122,8 @@ int main(int argc, char **argv)
         w.ops = 40;
         w.count = COUNT_LATENCIES;
     }
+    if (strcmp(argv[1], "calls") == 0)
+        w.count = COUNT_CALLS;
     if (rc == 0 && strcmp(argv[1], "cold") == 0) {
         munmap((void *)stage.truth, stage.size);
         stage.truth = NULL;
@@ -134,6 +141,7 @@ int main(int argc, char **argv)
     if (rc == 0)
         rc = measure_work(&w, ways, 4, order.seconds, "");
     close_stage(&stage, &w);
+    end_counter();
     return rc == 0 ? 0 : 1;
 }
 
