@@ -31,7 +31,7 @@ func makeFile(path string, seed byte) ([]byte, error) {
 
 const (
 	largeFolio = 128 // KiB
-	tries      = 10
+	tries      = 5
 )
 
 // writeFile has content in the page cache and on the medium, so that nothing is

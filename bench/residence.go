@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -47,11 +48,13 @@ func folioKiB(f *os.File, n int) (int, error) {
 	if errno != 0 {
 		return 0, os.NewSyscallError("mmap", errno)
 	}
-	before := faults()
+	runtime.LockOSThread() // the runtime faults, too, on other threads
+	defer runtime.UnlockOSThread()
+	before := faultsOf(unix.RUSAGE_THREAD)
 	if err := unix.Madvise(at[:n], unix.MADV_POPULATE_WRITE); err != nil {
 		return 0, os.NewSyscallError("madvise(MADV_POPULATE_WRITE)", err)
 	}
-	took := faults() - before
+	took := faultsOf(unix.RUSAGE_THREAD) - before
 	return (n + pageSize - 1) / pageSize * pageSize / 1024 / int(max(took, 1)), f.Sync()
 }
 

@@ -223,9 +223,11 @@ func (v *variant) run(bufs [][]byte, stride, ops int) (sample, error) {
 }
 
 // faults counts those of the process so far.
-func faults() int64 {
+func faults() int64 { return faultsOf(unix.RUSAGE_SELF) }
+
+func faultsOf(who int) int64 {
 	var usage unix.Rusage
-	unix.Getrusage(unix.RUSAGE_SELF, &usage)
+	unix.Getrusage(who, &usage)
 	return usage.Minflt + usage.Majflt
 }
 
