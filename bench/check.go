@@ -91,7 +91,17 @@ type writeCheck struct {
 }
 
 func newWriteCheck(path string, size int) *writeCheck {
-	return &writeCheck{path, rand.NewChaCha8([32]byte{}), make([]byte, size), make([]byte, accesses*size)}
+	return &writeCheck{path, newRandom(), make([]byte, size), make([]byte, accesses*size)}
+}
+
+// newRandom never gives the same bytes again: what an earlier block wrote to the
+// file must not pass for what this one should have.
+func newRandom() *rand.ChaCha8 {
+	var seed [32]byte
+	for i := range seed {
+		seed[i] = byte(rand.Uint32())
+	}
+	return rand.NewChaCha8(seed)
 }
 
 func (c *writeCheck) buffers() [][]byte { return [][]byte{c.buf} }

@@ -222,7 +222,7 @@ type traceWriteCheck struct {
 }
 
 func newTraceWriteCheck(w *walk, reader func(v *variant) []byte) *traceWriteCheck {
-	return &traceWriteCheck{buffers(1, w.size)[0], make([]byte, w.size*w.times), rand.NewChaCha8([32]byte{4}), reader}
+	return &traceWriteCheck{buffers(1, w.size)[0], make([]byte, w.size*w.times), newRandom(), reader}
 }
 
 func (c *traceWriteCheck) buffers() [][]byte { return [][]byte{c.buf} }

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestListNamesTheRows(t *testing.T) {
+	var out bytes.Buffer
+	if err := list(&out); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	if len(lines) != len(rows) {
+		t.Fatalf("%d lines of %d rows", len(lines), len(rows))
+	}
+	form := regexp.MustCompile(`^[A-Z][A-Za-z]+\t(short|full)\t[0-9.]+\t[^\t]+$`)
+	for _, line := range lines {
+		if !form.MatchString(line) {
+			t.Errorf("%q", line)
+		}
+	}
+}
+
+func TestRowThatIsNotThereIsRefused(t *testing.T) {
+	err := measureNamed(&bytes.Buffer{}, "Nowhere", &scene{progress: &progress{}}, 0)
+	if err == nil || !strings.Contains(err.Error(), `no row "Nowhere"`) {
+		t.Error(err)
+	}
+}
+
+// A row says what it is about, what state it found and which peers are missing.
+func TestRowStatesWhatItFound(t *testing.T) {
+	var out bytes.Buffer
+	s := &scene{dir: t.TempDir(), processors: 2, largest: 1 << 20, progress: &progress{}}
+	if err := measureNamed(&out, "Read", s, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, form := range []string{
+		`(?m)^Row BenchmarkRead/lang=go/size=4096\t500 reads of 4 KiB in a row$`,
+		`(?m)^State BenchmarkRead/lang=go/size=4096\t500 of 500 pages in memory, by mincore; folios .*$`,
+		`(?m)^BenchmarkRead/lang=go/impl=gommap/op=copy/size=4096-1\t.* ns/op`,
+	} {
+		if !regexp.MustCompile(form).MatchString(out.String()) {
+			t.Errorf("no line %s", form)
+		}
+	}
+	for _, peer := range missing {
+		if !strings.Contains(out.String(), "SKIPPED "+peer+"\n") {
+			t.Errorf("nothing tells of %s", peer)
+		}
+	}
+}
+
+func TestWaysThatCannotWriteHaveNoLineForIt(t *testing.T) {
+	var cannot []string
+	for _, w := range ways {
+		if w.write == "" {
+			cannot = append(cannot, w.impl)
+		}
+	}
+	if got := strings.Join(cannot, " "); got != "mapview-mmap exp-mmap" {
+		t.Errorf("%s cannot write; the titles name x/exp/mmap", got)
+	}
+}
