@@ -23,13 +23,15 @@ import (
 // written out: a handle of a type for all would be an allocation of ours.
 type opening func(path string, p []byte, off int64) (int, error)
 
+type namedOpening struct {
+	impl string
+	open opening
+}
+
 // What closing costs is only told whole where the mapping and the descriptor go:
 // so the pass of each ends with a collection, which unmaps views, and closes the
 // descriptors that go-mmap leaves open.
-var openings = []struct {
-	impl string
-	open opening
-}{
+var openings = []namedOpening{
 	{"mapview", func(path string, p []byte, off int64) (int, error) {
 		v, err := mapview.Open(path)
 		if err != nil {

@@ -5,13 +5,26 @@
 //
 //	go get go.dw1.io/mmapfile        (in this folder; changes go.mod and go.sum)
 //	GOFLAGS=-tags=mmapfile make bench
+//
+// Written to its documentation, and not run so far. Without it, go mod tidy needs -e.
 
 package main
 
-import "go.dw1.io/mmapfile"
+import (
+	"os"
+
+	"go.dw1.io/mmapfile"
+)
 
 func init() {
 	ways = append(ways, way{"mmapfile", "ReadAt", "WriteAt", "Sync", openMmapfile})
+	openings = append(openings, namedOpening{"mmapfile", func(path string, p []byte, off int64) (int, error) {
+		f, err := mmapfile.OpenFile(path, os.O_RDONLY, 0, 0)
+		if err != nil {
+			return 0, err
+		}
+		return readAndClose(p, off, f.ReadAt, f.Close)
+	}})
 }
 
 func openMmapfile(r *resources, path string, how how) (*opened, error) {
