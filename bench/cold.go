@@ -147,15 +147,15 @@ func openCold(name, dir string, size, processors int, delay func() error) (*bloc
 }
 
 // measureCold takes as many rounds as there is time for, but one at least.
-func (b *block) measureCold(budget time.Duration, onRound func(round, of int)) ([][]sample, error) {
-	rounds := max(1, int(budget/(coldTime*time.Duration(len(b.variants)))))
-	samples := make([][]sample, rounds)
-	for r := range samples {
-		onRound(r, rounds)
+func (b *block) measureCold(budget time.Duration, onRound func(round, of int)) (samples [][]sample, err error) {
+	var one time.Duration
+	for start := time.Now(); len(samples) == 0 || time.Since(start)+one/2 < budget; {
+		begin, r := time.Now(), len(samples)
+		onRound(r, max(1, r, int(budget/max(one, coldTime))))
 		if err := step(); err != nil {
 			return nil, err
 		}
-		samples[r] = make([]sample, len(b.variants))
+		samples = append(samples, make([]sample, len(b.variants)))
 		for _, k := range order(r, len(b.variants)) {
 			v := &b.variants[k]
 			// Pages of their own: below the disk there may be another cache.
@@ -165,6 +165,7 @@ func (b *block) measureCold(budget time.Duration, onRound func(round, of int)) (
 			}
 			samples[r][k] = s
 		}
+		one = time.Since(begin)
 	}
 	return samples, nil
 }

@@ -81,8 +81,8 @@ func openStage(r *resources, dir, name string, size int, write bool) (*stage, er
 	}
 	for _, i := range append(indexes(len(ways)), 0) {
 		w := &ways[i]
-		if w.op(write) == "" {
-			continue
+		if w.op(write) == "" || w.op(write) == "Do" {
+			continue // Do is in Read, Write, Guard and Slice
 		}
 		o, err := w.openIt(r, s.path, how{write: write})
 		if err != nil {
@@ -169,35 +169,39 @@ func (st *stage) block(name string, l workload) (*block, error) {
 	return b, nil
 }
 
-var hotLoads = []workload{
-	{64, 1 << 20, false}, {64, 1 << 20, true}, {4096, 1 << 20, false}, {4096, 1 << 20, true}, {65536, 1 << 20, false},
-	{64, 256 << 20, false}, {64, 256 << 20, true}, {4096, 256 << 20, false}, {4096, 256 << 20, true},
-	{65536, 256 << 20, false}, {65536, 256 << 20, true},
+const (
+	small = 1 << 20   // more than a processor's own cache may hold, less than all of them share
+	large = 256 << 20 // more than any cache
+)
+
+func planHot(s *scene) ([]func() (*block, error), error) {
+	return s.stages("Hot", false, workload{64, small, false}, workload{64, small, true}, workload{4096, small, true},
+		workload{65536, small, false})
 }
 
-func planHot(s *scene) ([]func() (*block, error), error) { return s.stages("Hot", hotLoads, false) }
+func planHotLarge(s *scene) ([]func() (*block, error), error) {
+	return s.stages("HotLarge", false, workload{64, large, false}, workload{64, large, true}, workload{4096, large, false},
+		workload{4096, large, true}, workload{65536, large, false}, workload{65536, large, true})
+}
 
 func planHotWrite(s *scene) ([]func() (*block, error), error) {
-	return s.stages("HotWrite", []workload{
-		{64, 1 << 20, false}, {64, 1 << 20, true}, {4096, 1 << 20, true},
-		{64, 256 << 20, true}, {4096, 256 << 20, true}, {65536, 256 << 20, false},
-	}, true)
+	return s.stages("HotWrite", true, workload{64, small, false}, workload{64, small, true}, workload{4096, small, true})
 }
 
-// stages has a stage made when the first block that needs it is opened, and closed
-// with the row.
-func (s *scene) stages(name string, loads []workload, write bool) (blocks []func() (*block, error), err error) {
-	open := map[int]*stage{}
+func planHotWriteLarge(s *scene) ([]func() (*block, error), error) {
+	return s.stages("HotWriteLarge", true, workload{64, large, true}, workload{4096, large, true}, workload{65536, large, false})
+}
+
+// stages has a stage made when the first block is opened, and closed with the row.
+func (s *scene) stages(name string, write bool, loads ...workload) (blocks []func() (*block, error), err error) {
+	var st *stage
 	for _, l := range loads {
 		l.set = min(l.set, s.largest)
 		blocks = append(blocks, func() (*block, error) {
-			st := open[l.set]
 			if st == nil {
-				file := fmt.Sprintf("go-%s-%d", name, l.set>>20)
-				if st, err = openStage(&s.resources, s.dir, file, l.set, write); err != nil {
+				if st, err = openStage(&s.resources, s.dir, "go-"+name, l.set, write); err != nil {
 					return nil, err
 				}
-				open[l.set] = st
 			}
 			return st.block(name, l)
 		})

@@ -102,14 +102,15 @@ func (b *block) measure(budget time.Duration, onRound func(round, of int)) ([][]
 	if _, err := b.round(0, ops); err != nil { // the warm-up, thrown away
 		return nil, err
 	}
-	rounds := roundsIn(budget, time.Since(start))
-	samples := make([][]sample, rounds)
-	for r := range samples {
-		onRound(r, rounds)
-		var err error
-		if samples[r], err = b.round(r, ops); err != nil {
+	least, likely := roundsIn(budget, time.Since(start))
+	var samples [][]sample
+	for start := time.Now(); len(samples) < least || time.Since(start) < budget; {
+		onRound(len(samples), max(likely, len(samples)))
+		round, err := b.round(len(samples), ops)
+		if err != nil {
 			return nil, err
 		}
+		samples = append(samples, round)
 	}
 	return samples, b.checkAll()
 }
@@ -143,12 +144,14 @@ func (b *block) calibrate(v *variant) (int, error) {
 	}
 }
 
-func roundsIn(budget, one time.Duration) int {
-	least := minRounds
+// roundsIn returns how many rounds have to be, and how many it will likely be,
+// where one took that long.
+func roundsIn(budget, one time.Duration) (least, likely int) {
+	least = minRounds
 	if one >= longRound {
 		least = fewRounds
 	}
-	return max(least, int(budget/max(one, 1)))
+	return least, max(least, int(budget/max(one, 1)))
 }
 
 // round takes one sample of each variant.

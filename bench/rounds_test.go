@@ -53,9 +53,22 @@ func TestRoundsFillTheBudgetButAreNeverTooFew(t *testing.T) {
 		{0, longRound, fewRounds},
 		{10 * longRound, longRound, 10},
 	} {
-		if got := roundsIn(c.budget, c.one); got != c.want {
+		if _, got := roundsIn(c.budget, c.one); got != c.want {
 			t.Errorf("%v in rounds of %v: %d, not %d", c.budget, c.one, got, c.want)
 		}
+	}
+}
+
+// A warm-up that was disturbed must not decide how long it is measured.
+func TestMeasureTakesItsTime(t *testing.T) {
+	content := pages(1024)
+	b := &block{name: "Read", size: 1024, check: newReadCheck(content, 1024, 1), variants: []variant{
+		{impl: "memory", op: "copy", pass: fromStart(copyOut(content), 1024)},
+	}}
+	start := time.Now()
+	samples, err := b.measure(300*time.Millisecond, func(int, int) {})
+	if took := time.Since(start); err != nil || took < 300*time.Millisecond || len(samples) <= minRounds {
+		t.Errorf("%d rounds in %v, %v", len(samples), took, err)
 	}
 }
 

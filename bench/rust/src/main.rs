@@ -23,35 +23,59 @@ struct Row {
     run: fn(&mut Run) -> Outcome<()>,
 }
 
-const ROWS: [Row; 4] = [
+const fn row(
+    name: &'static str,
+    short: bool,
+    seconds: f64,
+    title: &'static str,
+    run: fn(&mut Run) -> Outcome<()>,
+) -> Row {
     Row {
-        name: "Hot",
-        short: true,
-        seconds: 5.0,
-        title: "one read of what is in memory, in a row and at random",
-        run: hot,
-    },
-    Row {
-        name: "HotWrite",
-        short: true,
-        seconds: 4.0,
-        title: "one write to what is in memory, at random, no sync",
-        run: hot_write,
-    },
-    Row {
-        name: "Once",
-        short: true,
-        seconds: 4.0,
-        title: "open, read all of it once, close: 512 bytes to 4 MiB",
-        run: once,
-    },
-    Row {
-        name: "WriteSync",
-        short: false,
-        seconds: 4.0,
-        title: "500 writes in a row, then one sync",
-        run: write_sync,
-    },
+        name,
+        short,
+        seconds,
+        title,
+        run,
+    }
+}
+
+const ROWS: [Row; 6] = [
+    row("Hot", true, 3.0, "one read of what is in memory, out of 1 MiB", hot),
+    row(
+        "HotWrite",
+        true,
+        2.0,
+        "one write at random to what is in memory, no sync",
+        hot_write,
+    ),
+    row(
+        "HotLarge",
+        false,
+        12.0,
+        "one read of what is in memory, out of 256 MiB",
+        hot_large,
+    ),
+    row(
+        "HotWriteLarge",
+        false,
+        10.0,
+        "one write at random within 256 MiB, no sync",
+        hot_write_large,
+    ),
+    row(
+        "Once",
+        true,
+        5.0,
+        "open, read all of it once, close: 512 bytes to 4 MiB",
+        once,
+    ),
+    row(
+        "WriteSync",
+        false,
+        4.0,
+        "500 writes in a row, then one sync",
+        write_sync,
+    ),
 ];
 
 /// A Run is one row being measured.
@@ -103,8 +127,6 @@ fn block(name: &'static str, walk: Walk, keys: String, title: String, set: &Set,
     }
 }
 
-const LARGE: usize = 256 << 20;
-
 /// As in ../hot.go, with the same keys.
 fn hot_block(
     set: &Set,
@@ -141,42 +163,59 @@ fn hot_block(
     b
 }
 
-fn hot(run: &mut Run) -> Outcome<()> {
-    run.left = 6;
-    for bytes in [1 << 20, LARGE] {
-        let set = Set::make(run.dir, "rust-hot", bytes)?;
-        for (size, random) in [(64, false), (64, true), (4096, true)] {
-            let variants = ways::reads(&set)?;
-            run.measure(hot_block(&set, "Hot", "read", "resident", size, random, variants))?;
-        }
+const SMALL: usize = 1 << 20;
+const LARGE: usize = 256 << 20;
+
+fn reads(run: &mut Run, name: &'static str, bytes: usize) -> Outcome<()> {
+    let loads = [(64, false), (64, true), (4096, true)];
+    run.left = loads.len();
+    let set = Set::make(run.dir, "rust-hot", bytes)?;
+    for (size, random) in loads {
+        let variants = ways::reads(&set)?;
+        run.measure(hot_block(&set, name, "read", "resident", size, random, variants))?;
     }
     Ok(())
 }
 
-fn hot_write(run: &mut Run) -> Outcome<()> {
-    run.left = 4;
-    for bytes in [1 << 20, LARGE] {
-        let set = Set::make(run.dir, "rust-hot-write", bytes)?;
-        for size in [64, 4096] {
-            let mut variants = ways::writes(&set, false)?;
-            let whole = Walk {
-                size: set::PIECE,
-                times: 1,
-                set: bytes + set::PIECE,
-                random: false,
-            };
-            for v in &mut variants {
-                let mut p = vec![1u8; set::PIECE];
-                for off in (0..bytes).step_by(set::PIECE) {
-                    (v.run)(&mut p, 0, &whole, off as u64)?;
-                }
+fn writes(run: &mut Run, name: &'static str, bytes: usize) -> Outcome<()> {
+    let sizes = [64, 4096];
+    run.left = sizes.len();
+    let set = Set::make(run.dir, "rust-hot-write", bytes)?;
+    let whole = Walk {
+        size: set::PIECE,
+        times: 1,
+        set: bytes + set::PIECE,
+        random: false,
+    };
+    for size in sizes {
+        let mut variants = ways::writes(&set, false)?;
+        for v in &mut variants {
+            let mut p = vec![1u8; set::PIECE];
+            for off in (0..bytes).step_by(set::PIECE) {
+                (v.run)(&mut p, 0, &whole, off as u64)?;
             }
-            let mut b = hot_block(&set, "HotWrite", "write", "dirty", size, true, variants);
-            b.state += "; written through each mapping before";
-            run.measure(b)?;
         }
+        let mut b = hot_block(&set, name, "write", "dirty", size, true, variants);
+        b.state += "; written through each mapping before";
+        run.measure(b)?;
     }
     Ok(())
+}
+
+fn hot(run: &mut Run) -> Outcome<()> {
+    reads(run, "Hot", SMALL)
+}
+
+fn hot_large(run: &mut Run) -> Outcome<()> {
+    reads(run, "HotLarge", LARGE)
+}
+
+fn hot_write(run: &mut Run) -> Outcome<()> {
+    writes(run, "HotWrite", SMALL)
+}
+
+fn hot_write_large(run: &mut Run) -> Outcome<()> {
+    writes(run, "HotWriteLarge", LARGE)
 }
 
 fn once(run: &mut Run) -> Outcome<()> {
