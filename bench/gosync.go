@@ -105,7 +105,8 @@ type syncStage struct {
 	readers map[*trace][]byte
 }
 
-// addAll has those that sync the updated page alone where there is one.
+// addAll has those that sync the updated page alone, where it is one that is
+// updated, and the device by itself.
 func (s *syncStage) addAll(page bool) error {
 	for i := range ways {
 		w := &ways[i]
@@ -125,6 +126,10 @@ func (s *syncStage) addAll(page bool) error {
 				return err
 			}
 		}
+	}
+	if !page {
+		s.b.state += "; no limit: direct writes one after the other are slower than the kernel's all at once"
+		return nil
 	}
 	return s.addDevice()
 }

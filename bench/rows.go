@@ -48,7 +48,7 @@ var rows = []row{
 	{"GoSync", false, 15, "updates of 64 bytes at random, and the sync that follows", true, planGoSync},
 	{"Parallel", false, 8, "reads by two goroutines at once, on two processors, against one alone: all ways", true, planParallel},
 	{"Cold", true, 12, "64 goroutines read what is not in memory, on this disk", true, planCold},
-	{"Delayed", false, 5, "64 goroutines read what is not in memory, on a disk whose reads take 1 ms more", true, planDelayed},
+	{"Delayed", false, 20, "64 goroutines read what is not in memory, on a disk whose reads take 1 ms more", true, planDelayed},
 	{"Together", false, 4, "one view read by two goroutines at once, on two processors", false, planTogether},
 }
 
