@@ -18,6 +18,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -120,6 +121,40 @@ func coldVariants() (variants []variant) {
 	return append(variants, again)
 }
 
+// openDirect reads without the page cache: what the disk can do at best.
+func openDirect(r *resources, path string) (loop, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECT, 0)
+	if err != nil {
+		return nil, err
+	}
+	r.closeLater(f.Close)
+	return func(buf []byte, _ int, w *walk, at uint64) (uint64, error) {
+		if n, err := f.ReadAt(buf[:w.size], int64(at)); n != w.size {
+			return at, short(0, n, err)
+		}
+		return at + uint64(w.size), nil
+	}, nil
+}
+
+// hasDirect tells whether the file system reads without its page cache.
+func hasDirect(path string) bool {
+	var r resources
+	defer r.close()
+	read, err := openDirect(&r, path)
+	if err != nil {
+		return false
+	}
+	_, err = read(alignedPage(), 0, &walk{size: coldPage}, 0)
+	return err == nil
+}
+
+// alignedPage is memory that O_DIRECT takes.
+func alignedPage() []byte {
+	p := make([]byte, 2*coldPage)
+	at := -uintptr(unsafe.Pointer(&p[0])) % coldPage
+	return p[at : at+coldPage : at+coldPage]
+}
+
 // openCold has delay, if not nil, called when the file is written: from then on
 // every read of the disk takes that long.
 func openCold(name, dir string, size, processors int, delay func() error) (*block, error) {
@@ -140,6 +175,11 @@ func openCold(name, dir string, size, processors int, delay func() error) (*bloc
 	b.state = "before each sample taken out of memory, by posix_fadvise, verified by mincore"
 	if delay != nil {
 		b.title = strings.Replace(b.title, "this disk", "a disk where each takes 1 ms more", 1)
+	}
+	if hasDirect(f.path) {
+		b.variants = append(b.variants, variant{impl: "device", op: "O_DIRECT", cold: openDirect})
+	} else {
+		b.state += "; no limit: this file system reads only through its page cache"
 	}
 	was := runtime.GOMAXPROCS(min(2, processors))
 	b.closeLater(func() error { runtime.GOMAXPROCS(was); return nil })
@@ -231,7 +271,7 @@ func (c *coldReads) over() bool {
 type coldReader struct{ took []time.Duration }
 
 func (r *coldReader) run(all *coldReads) {
-	p := make([]byte, coldPage)
+	p := alignedPage()
 	w := &walk{size: coldPage, times: 1, set: (all.file.pages + 1) * coldPage}
 	for !all.stop.Load() {
 		i := all.next.Add(1) - 1

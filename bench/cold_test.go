@@ -111,3 +111,30 @@ func TestOpenClose(t *testing.T) {
 		}
 	}
 }
+
+// O_DIRECT refuses memory that is not aligned.
+func TestDirectReadsNeedAnAlignedPage(t *testing.T) {
+	f := coldTestFile(t)
+	if !hasDirect(f.path) {
+		t.Skip("this file system has no O_DIRECT")
+	}
+	if hasDirect(filepath.Join(f.path, "none")) {
+		t.Error("a file that is not there has O_DIRECT")
+	}
+	var r resources
+	defer r.close()
+	read, err := openDirect(&r, f.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := alignedPage()
+	if _, err := read(p, 0, &walk{size: coldPage}, 3*coldPage); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.check(3, p); err != nil {
+		t.Error(err)
+	}
+	if _, err := read(p, 0, &walk{size: coldPage}, uint64(f.pages)*coldPage); err == nil {
+		t.Error("a read behind the end passes")
+	}
+}

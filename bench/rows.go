@@ -147,7 +147,7 @@ func planPublished(s *scene) ([]func() (*block, error), error) {
 
 func planRead(s *scene) ([]func() (*block, error), error) {
 	path, content, err := s.readFile()
-	return forSizes(func(size int) (*block, error) { return openRead(path, content, size) }, 4096, 1024), err
+	return forSizes(func(size int) (*block, error) { return openRead(path, content, size) }, 4096, 1024, 64), err
 }
 
 func planWrite(s *scene) ([]func() (*block, error), error) {
