@@ -59,6 +59,7 @@ type stage struct {
 	players []player
 	swept   bool
 	checker []byte // a mapping of the file, to look at what was written
+	mapped  byte   // of its pages, so that they are read
 }
 
 // A player is a way that is open, or memory without a file.
@@ -133,6 +134,15 @@ func (st *stage) sweep() error {
 	return nil
 }
 
+// dirtyKiB counts what is dirty of the file: smaps tells it of pages that are
+// mapped.
+func (st *stage) dirtyKiB() (int, error) {
+	for off := 0; off < st.set.size; off += pageSize {
+		st.mapped += st.checker[off]
+	}
+	return smapsKiB(st.checker, "Shared_Dirty", "Private_Dirty")
+}
+
 // block makes one of the stage's blocks.
 func (st *stage) block(name string, l workload) (*block, error) {
 	if err := st.sweep(); err != nil {
@@ -143,7 +153,7 @@ func (st *stage) block(name string, l workload) (*block, error) {
 	b.check = newTraceCheck(w)
 	b.state = st.set.state + "; every page accessed through its mapping before a variant's turn"
 	if st.write {
-		dirty, err := smapsKiB(st.checker, "Shared_Dirty", "Private_Dirty")
+		dirty, err := st.dirtyKiB()
 		if err != nil {
 			return nil, err
 		}

@@ -54,6 +54,25 @@ func TestRowStatesWhatItFound(t *testing.T) {
 	}
 }
 
+// What a state says is counted: all of the file is dirty before it is written to.
+func TestHotWriteFindsAllOfItDirty(t *testing.T) {
+	s := &scene{dir: t.TempDir(), largest: 1 << 20}
+	defer s.close()
+	blocks, err := planHotWrite(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := blocks[0]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"256 of 256 pages in memory", "1024 of 1024 KiB dirty"} {
+		if !strings.Contains(b.state, want) {
+			t.Errorf("the state does not tell of %s: %s", want, b.state)
+		}
+	}
+}
+
 func TestWaysThatCannotWriteHaveNoLineForIt(t *testing.T) {
 	var cannot []string
 	for _, w := range ways {
