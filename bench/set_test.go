@@ -297,3 +297,30 @@ func TestSmapsCountsOneMapping(t *testing.T) {
 		t.Errorf("%d KiB are dirty, not 1024, %v", dirty, err)
 	}
 }
+
+// Where all accesses go to one place, the right bytes are in the buffer already.
+func TestTraceCheckSpoilsTheBuffer(t *testing.T) {
+	m := filledMemory()
+	w := &walk{size: 64, times: 16, set: 64}
+	b := &block{name: "Hot", size: 64, each: w.times, check: newTraceCheck(w)}
+	idle := lies(copyOut(m))["idle when it is timed"]
+	for impl, l := range map[string]loop{"right": copyOut(m), "wrong": idle} {
+		tr := &trace{loop: l, w: w}
+		b.variants = append(b.variants, variant{impl: impl, pass: tr.pass, trace: tr})
+	}
+	if _, err := b.measure(0, func(int, int) {}); err == nil || !strings.Contains(err.Error(), "wrong") {
+		t.Error(err)
+	}
+}
+
+func TestPlacesWantTheWayThatWasGone(t *testing.T) {
+	w := &walk{size: 64, times: 4, set: 1 << 16}
+	tr := &trace{w: w, at: 4 * 64}
+	if places, err := tr.places(4, 2); err != nil || len(places) != 2 || places[0] != 128 || places[1] != 192 {
+		t.Errorf("%v, %v", places, err)
+	}
+	tr.at += 64
+	if _, err := tr.places(4, 2); err == nil {
+		t.Error("an access too many is not seen")
+	}
+}

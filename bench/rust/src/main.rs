@@ -195,8 +195,12 @@ fn writes(run: &mut Run, name: &'static str, bytes: usize) -> Outcome<()> {
                 (v.run)(&mut p, 0, &whole, off as u64)?;
             }
         }
+        let dirty = set::dirty_kib(set.reader()?);
         let mut b = hot_block(&set, name, "write", "dirty", size, true, variants);
-        b.state += "; written through each mapping before";
+        b.state += &format!(
+            "; written through each mapping before: {dirty} of {} KiB dirty, by smaps",
+            bytes / 1024
+        );
         run.measure(b)?;
     }
     Ok(())
