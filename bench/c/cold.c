@@ -144,7 +144,7 @@ static int measure_reads(struct work *w, int random, double seconds, const char 
 
 static int measure_cold(const struct row *row, const struct order *order)
 {
-    struct stage stage;
+    struct stage stage = {.size = 0};
     struct work w = {.row = row->name, .check = check_reads};
     int rc = open_stage(&stage, &w, order, "c-cold", SPAN, MIB);
     free(w.buf);

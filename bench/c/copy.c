@@ -206,8 +206,8 @@ static int measure_block(struct work *w, size_t size, int writes, int random, do
 
 static int measure_copy(const struct row *row, const struct order *order)
 {
-    struct stage stage;
-    struct work w = {.row = row->name, .count = COUNT_CALLS};
+    struct stage stage = {.size = 0};
+    struct work w = {.row = row->name, .count = COUNT_CALLS | COUNT_FAULTS};
     int rc = open_stage(&stage, &w, order, "c-copy", SPAN, MIB);
     w.walk = (struct walk){SPAN, 1, 0};
     if (rc == 0)

@@ -134,7 +134,7 @@ enum { WAYS = sizeof ways / sizeof ways[0], DOUBLINGS = 14 }; /* 512 B to 4 MiB 
 
 static int measure_size(struct work *w, const struct order *order, size_t size)
 {
-    struct stage stage;
+    struct stage stage = {.size = 0};
     int rc = open_stage(&stage, w, order, "c-once", size, size);
     free(w->buf);
     w->buf = aligned_alloc(4096, 4 * MIB);

@@ -290,7 +290,7 @@ static int measure_wire(struct work *w, int tcp, size_t size, double seconds, co
 static int measure_socket(const struct row *row, const struct order *order)
 {
     static const size_t sizes[] = {64 * KIB, MIB};
-    struct stage stage;
+    struct stage stage = {.size = 0};
     struct work w = {.row = row->name, .check = check_sent, .count = COUNT_CALLS};
     int rc = open_stage(&stage, &w, order, "c-socket", SPAN, MIB);
     if (rc == 0)

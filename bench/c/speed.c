@@ -205,7 +205,7 @@ static int measure_records(struct work *w, size_t size, double seconds, const ch
 static int measure_speed(const struct row *row, const struct order *order)
 {
     static const size_t sizes[] = {16, 128, KIB, 8 * KIB, 64 * KIB, MIB};
-    struct stage stage;
+    struct stage stage = {.size = 0};
     struct work w = {.row = row->name, .writes = 1, .check = check_records, .count = COUNT_FAULTS};
     int rc = open_stage(&stage, &w, order, "c-speed", SPAN, MIB);
     if (rc == 0)

@@ -308,7 +308,7 @@ enum { SIZES = sizeof sizes / sizeof sizes[0], SPAN = 64 << 20 };
 
 static int measure_touch(const struct row *row, const struct order *order)
 {
-    struct stage stage;
+    struct stage stage = {.size = 0};
     struct work w = {.row = row->name, .check = check_touches, .count = COUNT_FAULTS | COUNT_CALLS};
     int rc = open_stage(&stage, &w, order, "c-touch", SPAN, MIB);
     if (rc == 0)

@@ -124,7 +124,7 @@ static int measure_updates(struct work *w, size_t folio, int sync, double second
 
 static int measure_folios(const struct row *row, const struct order *order, size_t folio)
 {
-    struct stage stage;
+    struct stage stage = {.size = 0};
     struct work w = {.row = row->name, .writes = 1, .check = check_writes};
     int rc = open_stage(&stage, &w, order, "c-update", SPAN, folio);
     size_t found = rc == 0 ? folio_of(w.path, SPAN) : folio;

@@ -87,6 +87,7 @@ struct way {
     unsigned not_for;    /* NOT_ bits */
     size_t least, most;  /* sizes that it is for; 0: any */
     const char *absence; /* why it is absent */
+    int shares;          /* what another way has opened, and closes */
 
     /* open's: */
     mv_view *view;

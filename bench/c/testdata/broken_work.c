@@ -107,7 +107,7 @@ int main(int argc, char **argv)
         {.impl = "libc", .op = "wrong,4", .open = open_memory, .run = run_wrong, .batch = 4},
         {.impl = "memory", .op = "right", .open = open_memory, .run = run_right, .again = 1},
     };
-    struct stage stage;
+    struct stage stage = {.size = 0};
     struct order order = {argc == 4 ? argv[3] : ".", 0.02, ""};
     struct work w = {.row = "Broken", .keys = "cache=resident", .title = "a title", .state = "a state"};
     if (argc != 4)
