@@ -12,8 +12,8 @@
 #include "copy.h"
 #include "stage.h"
 
-#define SPAN (8 * MIB)
-#define SHORT_SPAN (2 * MIB) /* of records so small that more would take long */
+#define SPAN (4 * MIB)
+#define SHORT_SPAN (1 * MIB) /* of records so small that more would take long */
 
 /* begin makes the file that a sample writes: new, with blocks and not in memory,
  * or the one that was written and synced before. */
@@ -181,7 +181,7 @@ static int measure_records(struct work *w, size_t size, double seconds, const ch
     size_t span = size < KIB || is_brief(seconds) ? SHORT_SPAN : SPAN;
     w->walk = (struct walk){size, span / size, 0};
     if (is_brief(seconds) && size < KIB)
-        w->walk.places /= 16;
+        w->walk.places /= 16; /* a test of the benchmark */
     w->ops = (long)w->walk.places;
     snprintf(w->keys, sizeof w->keys, "pattern=seq/cache=%s/sync=%s", w->warm ? "warm" : "fresh",
              w->sync ? "end" : "none");
@@ -221,6 +221,6 @@ static int measure_speed(const struct row *row, const struct order *order)
 }
 
 const struct row speed_rows[] = {
-    {"Speed", 0, 12, "records to disk, to a mapping, to memory", measure_speed},
+    {"Speed", 0, 16, "records to disk, to a mapping, to memory", measure_speed},
     {0},
 };
