@@ -93,6 +93,7 @@ static int by_prefetch(struct work *w, struct way *v, long first, long n)
         .close = close_uring, .kind = flags, .batch = at_once, .not_for = mask            \
     }
 
+/* Of the devices the first is the limit; without liburing it is one read at a time. */
 static struct way ways[] = {
     VIEW("mv_read,RANDOM", by_mv_copy, MV_OPEN_RANDOM, NOT_IN_ORDER),
     VIEW("mv_read,SEQUENTIAL", by_mv_copy, MV_OPEN_SEQUENTIAL, NOT_RANDOM),
@@ -105,9 +106,9 @@ static struct way ways[] = {
     FD("aio", "aio_read+aio_suspend", run_aio, 0, 0),
     URING("uring", "submit+wait", 0, 0, 0),
     URING("uring", "submit+wait,32", 0, MOST_BATCH, NOT_IN_ORDER),
-    FD("libc", "pread,O_DIRECT", by_pread, O_DIRECT, 0),
     URING("device", "O_DIRECT,32-at-once", O_DIRECT, MOST_BATCH, NOT_IN_ORDER),
     URING("device", "O_DIRECT,8-at-once", O_DIRECT, QUEUE, NOT_RANDOM),
+    FD("device", "pread,O_DIRECT", by_pread, O_DIRECT, 0),
     {.impl = "libc",
      .op = "pread",
      .prepare = cold_fd,
