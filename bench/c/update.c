@@ -13,6 +13,10 @@
 #include "copy.h"
 #include "stage.h"
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
 #define SPAN (128 * MIB)
 #define PAGE ((size_t)4096)
 enum { UPDATE = 64, BATCH = 64, BRIEF_BATCH = 8 };
@@ -65,7 +69,7 @@ static int open_lmdb(struct work *w, struct way *v)
         return -1;
     v->data = at;
     v->mapped = SPAN;
-    return 0;
+    return madvise(at, SPAN, MADV_POPULATE_READ);
 }
 
 static int clean_fd(struct work *w, struct way *v)
@@ -112,7 +116,7 @@ static int measure_updates(struct work *w, size_t folio, int sync, double second
     w->walk = (struct walk){UPDATE, SPAN / UPDATE, 1};
     w->sync = sync;
     w->ops = !sync ? 0 : is_brief(seconds) ? BRIEF_BATCH : BATCH;
-    w->count = sync ? COUNT_DEVICE | COUNT_FAULTS : COUNT_FAULTS;
+    w->count = sync ? COUNT_DEVICE | COUNT_FAULTS : COUNT_FAULTS | COUNT_CALLS;
     snprintf(w->keys, sizeof w->keys, "pattern=rand/cache=resident/folio=%zu/sync=%s", folio,
              sync ? "batch" : "none");
     snprintf(w->title, sizeof w->title, "64 bytes at random over 128 MiB in folios of %zu KiB, %s%.0ld",

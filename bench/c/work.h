@@ -55,7 +55,8 @@ struct work {
     char *buf;           /* what is read or written: room for MOST_BATCH accesses, or 2 MiB */
     uint64_t seed;       /* moves on with each sample */
     uint64_t sum;        /* of what has been read in this sample: see ends */
-    long ops;            /* of a sample; 0: as many as fill a round */
+    long ops;            /* of a sample; 0: as many as take the time of one */
+    double time;         /* of a sample, in seconds; 0: a quarter of a millisecond */
     int warm;            /* the accesses are to what was accessed before */
     int sync;            /* each sample ends in a sync */
     size_t file_size;    /* where it is another than the places take */
