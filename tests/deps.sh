@@ -64,6 +64,21 @@ if deps build; then fail "succeeds although nothing came of the installation"; f
 said 'still missing'
 passed "an installation without effect is a failure"
 
+# What can be done without is asked for, but its lack is no failure.
+stub picky-compiler <<END
+if grep -q liburing; then exit 1; fi
+END
+stub apt-get <<END
+echo "\$@" >>"$scratch/asked"
+exit 1
+END
+CC=picky-compiler
+deps bench || { cat "$scratch/said"; fail "the lack of what can be done without is a failure"; }
+said 'going on without'
+grep -q '^install .*liburing-dev' "$scratch/asked" || { cat "$scratch/asked"; fail "apt-get was not asked for liburing-dev"; }
+if DEPS=check deps bench; then fail "DEPS=check does not tell of what can be done without"; fi
+passed "what can be done without: asked for, and no failure"
+
 # An old go comes first on PATH. A good one that lies where Go is usually put
 # is preferred; where there is none, it is said that the old one will not do.
 unset CC
