@@ -43,7 +43,7 @@ FAULT_SUPPORT := $(filter-out tests/faults/test_% tests/faults/disk.c,$(wildcard
 CRASH_TESTS := $(patsubst tests/crash/%.c,%,$(wildcard tests/crash/test_*.c))
 CRASH_SUPPORT := $(filter-out tests/crash/test_%,$(wildcard tests/crash/*.c)) \
 	tests/faults/fixture.c tests/faults/loop.c
-SCRIPTS := $(wildcard tests/*.sh tests/faults/*.sh bench/run) .ci/deps .ci/run
+SCRIPTS := $(wildcard tests/*.sh tests/faults/*.sh) $(addprefix bench/,run disks compare process) .ci/deps .ci/run
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
 	-Wold-style-definition -Wpointer-arith -Wwrite-strings -Wundef -Wvla
@@ -152,14 +152,18 @@ build/testing/faults/disk: tests/faults/disk.c build/testing/command
 # A target of this list first sees to it that its tools are there, and then
 # starts make anew, which finds what was just installed.
 PREPARED := test $(addprefix test-,header exports c asan tsan valgrind cpu guard faults minute fuzz mutants examples \
-	install deps go race go-asan bench gomodule nocgo dropin users readme) bench lint fmt
+	install deps go race go-asan bench gomodule nocgo dropin users readme) lint fmt \
+	bench $(addprefix bench-,full stat results compare process)
 .PHONY: $(PREPARED) $(PREPARED:%=do-%)
 ifneq ($(filter $(PREPARED),$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
 
 GROUPS_test := build test faults go
-GROUPS_bench := build go bench
+$(foreach name,bench bench-stat bench-compare,$(eval GROUPS_$(name) := build go bench))
+GROUPS_bench-full := build go bench
+GROUPS_bench-results := build go bench charts
+GROUPS_bench-process := build go bench hyperfine
 GROUPS_lint := build go lint
 GROUPS_fmt := build go lint
 GROUPS_test-valgrind := build test valgrind
@@ -262,9 +266,29 @@ do-test-fuzz:
 do-test-mutants:
 	@tests/mutants.sh
 
-## bench: the benchmark of the notes, rerun; BENCH_SECONDS sets how long
+# ---- benchmarks: bench/run tells what they respect from outside ----
+
+## bench: the rows most people want, in about two minutes; ROW='NAME...' for others
 do-bench: library
 	@bench/run
+## bench-full: all rows; says how long it takes, and is resumed where it was ended (FRESH=1: not)
+# Some of its rows need a disk that only root can mount; others do without.
+do-bench-full: library
+	@[ "$$(id -u)" -ne 0 ] || { .ci/deps faults && $(MAKE) --no-print-directory build/testing/faults/disk; } || \
+		echo 'bench: the fault disk cannot be built: its rows will be SKIPPED'
+	@bench/run full
+## bench-stat: what bench-full or bench has measured, through benchstat
+do-bench-stat: library
+	@bench/run stat
+## bench-results: bench/RESULTS.md, its charts and README's part, of what bench-full has measured
+do-bench-results: library
+	@bench/run results
+## bench-compare: the library beside that of the commit REF=..., in turns; ROW='NAME...'
+do-bench-compare: library
+	@bench/run compare
+## bench-process: whole programs that read a file by mmap, mapview and read, by hyperfine
+do-bench-process: library
+	@bench/run process
 
 # ---- style ----
 

@@ -2,23 +2,76 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// A fakeGo "builds" a program that prints half a result and fails.
+// The report is built once, for bench/run, which is given a stand-in for the Go tool
+// and the C compiler: they "build" runners that are shell scripts.
+var reportProgram = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "report")
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(dir, "report")
+	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, ".").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%w: %s", err, out)
+	}
+	return program, err
+})
+
+func TestMain(m *testing.M) {
+	rc := m.Run()
+	if program, err := reportProgram(); err == nil {
+		os.RemoveAll(filepath.Dir(program))
+	}
+	os.Exit(rc)
+}
+
 const fakeGo = `#!/bin/sh
 case $1 in
-build) case $4 in */report) exit 0 ;; esac
-	printf '#!/bin/sh\necho BenchmarkHalf\nexit 3\n' >"$4"; chmod +x "$4" ;;
+build)
+	case $4 in
+	*/report) exec cp "$REPORT" "$4" ;;
+	*) exec cp "$RUNNER" "$4" ;;
+	esac ;;
 *) echo fake ;;
 esac
+`
+
+const fakeCC = `#!/bin/sh
+while [ $# -gt 0 ]; do
+	[ "$1" != -o ] || cp "$RUNNER" "$2"
+	shift
+done
+`
+
+// A runner notes what it is asked for. It fails, sleeps or prints half a line where
+// it is told to.
+const fakeRunner = `#!/bin/sh
+case $1 in
+-list) printf 'Read\tshort\t2\treads\nOnce\tshort\t1\tfiles used once\nCold\tfull\t3\tcold reads\n'; exit ;;
+esac
+lang=${0##*-}
+echo "$lang $4 $6" >>"$LOG"
+touch "$2/file"
+[ "$FAILS" != "$4" ] || { echo "it went wrong" >&2; exit 1; }
+[ "$SLEEPS" != "$4" ] || { echo $$ >"$LOG.pid"; exec sleep 60; }
+[ "$HALF" != "$4" ] || { printf 'BenchmarkRead/lang=%s/size=1-1 1' "$lang"; exit; }
+for again in '' '' ''; do
+	for row in 'mapview/op=mv_read' 'mmap/op=memcpy' 'memory/op=memcpy' 'mmap/op=memcpy/again=1'; do
+		printf 'Benchmark%s/lang=%s/size=64/impl=%s-1\t1\t100 ns/op\n' "$4" "$lang" "$row"
+	done
+done
 `
 
 // A slowGo never comes to an end by itself.
@@ -27,29 +80,64 @@ echo $$ >"$0.pid"
 exec sleep 60
 `
 
-// runScript prepares bench/run with a build folder of its own, in which a text
-// stands in for the Go tool.
-func runScript(t *testing.T, goTool string, env ...string) (script *exec.Cmd, build string) {
+type fakeBench struct {
+	t     *testing.T
+	build string
+	env   []string
+}
+
+func newFakeBench(t *testing.T, goTool string, env ...string) *fakeBench {
 	t.Helper()
-	build = t.TempDir()
-	tool := filepath.Join(build, "go")
-	for name, text := range map[string]string{"go": goTool, "libmapview.a": ""} {
-		if err := os.WriteFile(filepath.Join(build, name), []byte(text), 0o700); err != nil {
+	report, err := reportProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &fakeBench{t: t, build: t.TempDir()}
+	for name, text := range map[string]string{"go": goTool, "cc": fakeCC, "runner": fakeRunner, "libmapview.a": ""} {
+		if err := os.WriteFile(b.path(name), []byte(text), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	script = exec.Command("../run")
-	script.Env = append(os.Environ(), "BUILD="+build, "GO="+tool, "CC=true", "BENCH_SECONDS=5", "BENCH_DIR=")
-	script.Env = append(script.Env, env...)
-	return script, build
+	b.env = append(os.Environ(), "BUILD="+b.build, "GO="+b.path("go"), "CC="+b.path("cc"), "CARGO=false", "REPORT="+report,
+		"RUNNER="+b.path("runner"), "LOG="+b.path("log"), "BENCH_SECONDS=5", "BENCH_DIR=", "ROW=", "FRESH=", "REF=", "FAILS=", "SLEEPS=", "HALF=")
+	b.env = append(b.env, env...)
+	return b
 }
 
-func wantNothingLeft(t *testing.T, build string) {
-	t.Helper()
-	left, _ := filepath.Glob(filepath.Join(build, "bench", "bench-files*"))
-	texts, _ := filepath.Glob(filepath.Join(build, "bench", "*.txt"))
-	if len(left)+len(texts) != 0 {
-		t.Errorf("left behind: %v %v", left, texts)
+func (b *fakeBench) path(name string) string { return filepath.Join(b.build, name) }
+
+// run calls bench/run with the words before the first that sets something.
+func (b *fakeBench) run(words ...string) (stdout, stderr string, err error) {
+	b.t.Helper()
+	var args, env []string
+	for _, word := range words {
+		if strings.Contains(word, "=") {
+			env = append(env, word)
+		} else {
+			args = append(args, word)
+		}
+	}
+	script := exec.Command("../run", args...)
+	script.Env = append(b.env[:len(b.env):len(b.env)], env...)
+	var out, errs bytes.Buffer
+	script.Stdout, script.Stderr = &out, &errs
+	err = script.Run()
+	return out.String(), errs.String(), err
+}
+
+// log returns what the runners were asked for since the last call.
+func (b *fakeBench) log() string {
+	text, _ := os.ReadFile(b.path("log"))
+	os.Remove(b.path("log"))
+	return string(text)
+}
+
+func (b *fakeBench) wantNoFilesLeft() {
+	b.t.Helper()
+	left, _ := filepath.Glob(b.path("bench/bench-files*"))
+	parts, _ := filepath.Glob(b.path("bench/raw/*/*.part"))
+	if len(left)+len(parts) != 0 {
+		b.t.Errorf("left behind: %v %v", left, parts)
 	}
 }
 
@@ -60,54 +148,196 @@ func TestRunRefusesBadSettings(t *testing.T) {
 		{"BENCH_SECONDS=-5", "BENCH_SECONDS"},
 		{"BENCH_DIR=/nowhere", "BENCH_DIR"},
 		{"BUILD=/nowhere", "libmapview.a is missing"},
-		{"GO=false", "the Go part does not build"},
+		{"GO=false", "the report does not build"},
 		{"CC=false", "the C part does not build"},
+		{"ROW=Raed", "there is no row \"Raed\". The rows are:\n  Read"},
 	} {
-		script, build := runScript(t, fakeGo, c.env)
-		out, err := script.CombinedOutput()
-		if err == nil || !strings.Contains(string(out), c.sentence) {
-			t.Errorf("%s: %v: %s", c.env, err, out)
+		b := newFakeBench(t, fakeGo)
+		_, text, err := b.run(c.env)
+		if err == nil || !strings.Contains(text, c.sentence) {
+			t.Errorf("%s: %v: %s", c.env, err, text)
 		}
-		wantNothingLeft(t, build)
+		b.wantNoFilesLeft()
+	}
+	if _, text, err := newFakeBench(t, fakeGo).run("quickly"); err == nil || !strings.Contains(text, "not: quickly") {
+		t.Errorf("%v: %s", err, text)
 	}
 }
 
-func TestRunShowsNoTableOfAFailedRun(t *testing.T) {
-	script, build := runScript(t, fakeGo)
-	var stdout, stderr bytes.Buffer
-	script.Stdout, script.Stderr = &stdout, &stderr
-	if err := script.Run(); err == nil || stdout.Len() != 0 || !strings.Contains(stderr.String(), "run failed") {
-		t.Errorf("%v\n%s%s", err, &stdout, &stderr)
+func TestRunMeasuresTheShortRowsOfAllRunners(t *testing.T) {
+	b := newFakeBench(t, fakeGo, "BENCH_SECONDS=3")
+	out, text, err := b.run()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
 	}
-	wantNothingLeft(t, build)
+	// 3 s over rows that need 6: one second for Read, half of one for Once.
+	if got := b.log(); got != "c Read 1.000\nc Once 0.500\ngo Read 1.000\ngo Once 0.500\n" {
+		t.Errorf("asked for %q", got)
+	}
+	for _, want := range []string{"C Read, 64 bytes", "Go Once, 64 bytes", "mapview loses"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if !strings.Contains(text, "row 2 of 4, ") {
+		t.Errorf("no progress: %s", text)
+	}
+	b.wantNoFilesLeft()
+
+	if out, text, err = b.run("ROW=Cold Read"); err != nil || strings.Count(out, "Cold, 64 bytes") < 2 {
+		t.Errorf("%v %s", err, text)
+	}
+}
+
+// Rows of some length are run in several processes: here of few rounds, so in two.
+func TestRunTakesSeveralProcesses(t *testing.T) {
+	b := newFakeBench(t, fakeGo, "BENCH_SECONDS=")
+	if _, text, err := b.run("ROW=Cold"); err != nil {
+		t.Fatal(text)
+	}
+	if got := b.log(); got != "c Cold 1.000\nc Cold 2.000\ngo Cold 1.000\ngo Cold 2.000\n" {
+		t.Errorf("asked for %q", got)
+	}
+}
+
+// A row that fails leaves no table and no raw text, not even of half a line.
+func TestRunShowsNoTableOfAFailedRun(t *testing.T) {
+	for env, sentence := range map[string]string{"FAILS=Once": "the row Once of the c runner failed", "HALF=Read": "the raw text of the row Read"} {
+		b := newFakeBench(t, fakeGo)
+		out, text, err := b.run(env)
+		if err == nil || strings.Contains(out, "noise") || !strings.Contains(text, sentence) {
+			t.Errorf("%s: %v\n%s%s", env, err, out, text)
+		}
+		if texts, _ := filepath.Glob(b.path("bench/raw/short/*" + strings.SplitN(env, "=", 2)[1] + "*")); len(texts) > 0 {
+			t.Errorf("%s: there is %v", env, texts)
+		}
+		b.wantNoFilesLeft()
+	}
+}
+
+func TestFullRunIsResumed(t *testing.T) {
+	b := newFakeBench(t, fakeGo)
+	b.end("SLEEPS=Cold", "full")
+	if got := strings.Count(b.log(), "\n"); got != 3 {
+		t.Errorf("%d rows begun before the end", got)
+	}
+	out, text, err := b.run("full")
+	if err != nil || !strings.Contains(text, "2 of 7 rows are there from a run of the same programs and stay; FRESH=1") {
+		t.Fatalf("%v: %s", err, text)
+	}
+	if got := b.log(); strings.Count(got, "\n") != 4 || strings.Contains(got, "c Read") || !strings.Contains(got, "c Cold") {
+		t.Errorf("asked for %q", got)
+	}
+	if strings.Count(out, "64 bytes\n") < 6 {
+		t.Errorf("not all rows in the table:\n%s", out)
+	}
+	// A file that was cut is not whole.
+	cut := b.path("bench/raw/full/001-c-Read.txt")
+	whole, _ := os.ReadFile(cut)
+	os.WriteFile(cut, whole[:bytes.Index(whole, []byte(wholeLine))], 0o600)
+	if err := printTable(&bytes.Buffer{}, []string{filepath.Dir(cut)}); err == nil || !strings.Contains(err.Error(), "not whole") {
+		t.Errorf("a table of a raw text that is not whole: %v", err)
+	}
+	b.run("full")
+	if got := b.log(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "c Read") {
+		t.Errorf("asked for %q", got)
+	}
+	b.run("full", "FRESH=1")
+	if got := strings.Count(b.log(), "\n"); got != 6 {
+		t.Errorf("FRESH=1 asked for %d rows", got)
+	}
+	// Another program is another run.
+	os.WriteFile(b.path("runner"), []byte(fakeRunner+"# other\n"), 0o700)
+	b.run("full")
+	if got := strings.Count(b.log(), "\n"); got != 6 {
+		t.Errorf("another program: asked for %d rows", got)
+	}
+}
+
+// end starts bench/run and ends it when a runner sleeps.
+func (b *fakeBench) end(env string, args ...string) {
+	b.t.Helper()
+	script := exec.Command("../run", args...)
+	script.Env = append(b.env[:len(b.env):len(b.env)], env)
+	if err := script.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	pid := awaitPid(b.t, b.path("log.pid"))
+	script.Process.Signal(syscall.SIGTERM)
+	script.Wait()
+	if code := script.ProcessState.ExitCode(); code != 143 {
+		b.t.Errorf("exit status %d", code)
+	}
+	wantEnded(b.t, pid)
+	b.wantNoFilesLeft()
 }
 
 func TestRunCleansUpWhenItIsEnded(t *testing.T) {
-	script, build := runScript(t, slowGo)
+	b := newFakeBench(t, fakeGo)
+	b.end("SLEEPS=Read")
+
+	b = newFakeBench(t, slowGo)
+	script := exec.Command("../run")
+	script.Env = b.env
 	if err := script.Start(); err != nil {
 		t.Fatal(err)
 	}
-	pid := awaitPid(t, filepath.Join(build, "go.pid"))
+	pid := awaitPid(t, b.path("go.pid"))
 	script.Process.Signal(syscall.SIGTERM)
 	script.Wait()
 	if code := script.ProcessState.ExitCode(); code != 143 {
 		t.Errorf("exit status %d", code)
 	}
-	if err := syscall.Kill(pid, 0); err != syscall.ESRCH {
-		t.Errorf("what it had started still runs: %v", err)
-		syscall.Kill(pid, syscall.SIGKILL)
+	wantEnded(t, pid)
+}
+
+func wantEnded(t *testing.T, pid int) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if syscall.Kill(pid, 0) == syscall.ESRCH {
+			return
+		}
 	}
-	wantNothingLeft(t, build)
+	t.Error("what it had started still runs")
+	syscall.Kill(pid, syscall.SIGKILL)
 }
 
 func awaitPid(t *testing.T, name string) int {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		text, _ := os.ReadFile(name)
 		if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
 			return pid
 		}
 	}
-	t.Fatal("bench/run did not start the Go tool in ten seconds")
+	t.Fatalf("bench/run has not come to %s in time", name)
 	return 0
+}
+
+// Rows that take far longer than they say are cut short, but not to one process.
+func TestRowsThatTakeTooLong(t *testing.T) {
+	five := task{budget: 5, processes: 5}
+	for _, c := range []struct {
+		done int
+		took float64
+		want bool
+	}{{1, 60, false}, {2, 2, false}, {2, 4, false}, {2, 5.1, true}, {4, 4, false}, {4, 7, true}} {
+		if got := tooLong(five, c.done, c.took); got != c.want {
+			t.Errorf("%d processes in %v s: %v", c.done, c.took, got)
+		}
+	}
+}
+
+func TestRowsOfManyBlocksTakeFewProcesses(t *testing.T) {
+	five := task{budget: 5, processes: 5}
+	for rounds, want := range map[int][2]float64{40: {5, 1}, 20: {5, 1}, 10: {3, 2}, 2: {2, 4}} {
+		processes, share := five.rest(rounds)
+		if processes != int(want[0]) || share != want[1] {
+			t.Errorf("%d rounds: %d processes of %v s", rounds, processes, share)
+		}
+	}
+	text := blockText("Read/size=1", 0, way{"mapview/op=a", 1, ""})
+	if n := leastRounds([]byte(text + "BenchmarkWrite/size=1/impl=x/op=y-1 1 1 ns/op\n")); n != 1 {
+		t.Errorf("%d rounds", n)
+	}
 }

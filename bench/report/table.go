@@ -1,102 +1,44 @@
-// table.go prints the one table, from the raw files alone.
+// table.go prints the table on the terminal, from the raw text alone. It knows no
+// row: what a block is about stands in its Row line, what was prepared in its State
+// line, and what counts beside the time in the units of its lines.
 
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
-// A column of ratios divides the time of each row by that of another one. A
-// column without a title stays empty.
-type column struct {
-	title string
-	row   func(*series) string // by whose time
-}
-
-func by(title, row string) column {
-	return column{title, func(*series) string { return row }}
-}
-
-// What stands for the file without a mapping, by block and language.
-var fileColumns = map[string]column{
-	"Published go": by("x os.File", "os.File Read"),
-	"Read go":      by("x os.File", "os.File ReadAt"),
-	"Write go":     by("x os.File", "os.File WriteAt"),
-	"WriteSync go": by("x os.File", "os.File WriteAt+Sync"),
-	"Read c":       by("x pread", "libc pread"),
-	"Write c":      by("x pwrite", "libc pwrite"),
-	"WriteSync c":  by("x pwrite+fsync", "libc pwrite+fsync"),
-	"Guard c":      by("x pread", "libc pread"),
-	"GuardWrite c": by("x pwrite", "libc pwrite"),
-	"Hot go":       by("x x/exp/mmap", "exp-mmap ReadAt"),
-	"Cold go":      by("x x/exp/mmap", "exp-mmap ReadAt"),
-	"Delayed go":   by("x x/exp/mmap", "exp-mmap ReadAt"),
-	"OpenClose go": {"x x/exp/mmap", func(s *series) string { return "exp-mmap " + s.op }},
-	"Together go":  {"x unguarded", func(s *series) string { return "unguarded copy," + s.goroutines() }},
-}
-
-const memoryRow = "memory copy"
-
-// columns returns what stands for the file, and the limit.
-func (g *group) columns() (file, limit column) {
-	limit = by("x memcpy", memoryRow)
-	switch {
-	case g.name == "Published":
-		limit = column{"reads with data", nil}
-	case g.cold():
-		limit = column{"p99 of the clock", nil}
-	case g.name == "Hot":
-		limit = by("x resident", "mapview ReadAt,resident")
-	case g.name == "OpenClose":
-		limit = column{"x os.File", func(s *series) string { return "os.File " + s.op }}
-	case g.name == "Together":
-		limit = column{"x one alone", func(s *series) string { return strings.TrimSuffix(s.String(), s.goroutines()) + "one" }}
-	case g.guard() && g.lang == "c":
-		limit = by("x unguarded", "unguarded memcpy")
-	case g.guard():
-		limit = by("x unguarded", "unguarded copy")
-	}
-	return fileColumns[g.name+" "+g.lang], limit
-}
-
-func (g *group) cold() bool { return g.name == "Cold" || g.name == "Delayed" }
-
-// guard tells whether all rows of the group use one view.
-func (g *group) guard() bool {
-	return g.name == "Guard" || g.name == "GuardWrite" || g.name == "Together"
-}
-
-// goroutines returns how many of them a row of Together has, "" for others.
-func (s *series) goroutines() string {
-	if _, n, ok := strings.Cut(s.op, ","); ok && (n == "one" || n == "two") {
-		return n
-	}
-	return ""
-}
+const tableWidth = 100
 
 // What the raw format cannot hold in a name, since / separates its keys.
 var spelling = strings.NewReplacer("exp-mmap", "x/exp/mmap", "mapview-mmap", "mapview go/mmap",
-	"ReadAt,Close", "ReadAt+Close", "mv_data+memcpy", "mv_data copy", ",no-handler", " NO_HANDLER", "rep-movsb", "rep movsb",
+	"ReadAt,Close", "ReadAt+Close", ",no-handler", " NO_HANDLER", "rep-movsb", "rep movsb",
 	",resident", " Resident", ",one", ", one", ",two", ", two", ",ahead", " AHEAD", ",alone", " alone",
 	",mounted", ", mounted for this")
+
+func spelled(s *series) string { return spelling.Replace(s.String()) }
+
+func printTable(w io.Writer, names []string) error {
+	r, err := readAll(names)
+	if err != nil {
+		return err
+	}
+	return writeTable(w, r)
+}
 
 func writeTable(w io.Writer, r *report) error {
 	writeHead(w, r)
 	for _, g := range r.groups {
-		write := func() error { return writeGroup(w, g) }
-		if b, ok := g.goalBlock(); ok {
-			write = func() error { return writeGoalGroup(w, g, b) }
-		}
-		if err := write(); err != nil {
-			return err
+		if err := writeGroup(w, g); err != nil {
+			return fmt.Errorf("%s: %w", g.id, err)
 		}
 	}
 	for _, why := range r.skips {
-		fmt.Fprintf(w, "\nSKIPPED: %s\n", why)
+		fmt.Fprintf(w, "\n%s\n", strings.Join(wrap("SKIPPED: "+why, tableWidth), "\n  "))
 	}
 	if err := writeGoals(w, r); err != nil {
 		return err
@@ -104,268 +46,268 @@ func writeTable(w io.Writer, r *report) error {
 	return writeLosses(w, r)
 }
 
+// method is told in the table and on the results page.
+var method = []string{
+	"All variants of a block run in turns in one process: a round gives each of them 1 to 2 ms (where one op is " +
+		"longer: one op) in an order that changes from round to round.",
+	"A ratio is taken within a round, and what stands here is the median of the rounds' ratios with their quartiles: " +
+		"so what disturbs the machine disturbs both sides of it.",
+	"Each variant's bytes are verified outside of the time, and one that moves the wrong ones, or none, fails the run.",
+	"What is in the page cache, in which folios, and what is dirty is prepared before and verified: the state line of a block says it.",
+	"One variant of each block is measured twice (A/A), which shows the noise, and a row is run in several processes, " +
+		"since a mapping's place in memory makes the same copy some percent faster or slower as long as a process lives; " +
+		"run by root, they go before other programs (nice -20).",
+}
+
 func writeHead(w io.Writer, r *report) {
 	c := r.config
 	line := func(name, text string) {
-		for _, part := range wrap(text, 88) {
+		for _, part := range wrap(text, tableWidth-12) {
 			fmt.Fprintf(w, "%-12s%s\n", name, part)
 			name = ""
 		}
 	}
 	line("machine", fmt.Sprintf("%s, %s cores, %s", c["cpu"], c["cores"], c["kernel"]))
-	line("file", fmt.Sprintf("%s, on %s", c["file"], c["filesystem"]))
+	line("files", fmt.Sprintf("in %s, on %s", c["files"], c["filesystem"]))
 	line("compilers", fmt.Sprintf("%s; %s", c["go"], c["cc"]))
-	line("date", c["date"])
-	line("page cache", "the files were written, synced and read before; every page of a mapping was touched")
-	line("method", "one op is 500 accesses, or as many as the file holds; each variant gets 1.5 ms a round, the "+
-		"order changes, every round's bytes are checked; Read and Write of os.File and libc include one "+
-		"seek an op; Do and mv_try are called for each access; Go has one processor, but for the rows of "+
-		"two goroutines: each has one of its own, and the time is from the first one's start to the last "+
-		"one's end")
-	line("guard", "in the blocks of this name all rows use the same pages of one view, but for NO_HANDLER "+
-		"(MV_OPEN_NO_HANDLER: the kernel copies), pread and pwrite; unguarded is the plain copy, which a "+
-		"fault ends with a signal")
-	line("goals", "the blocks of writing with a sync, and of bulk, are by another C program: a file of its own, each "+
-		"way once a round, its state prepared and verified before, its bytes checked after; dev KiB is what the "+
-		"device's counter (/sys/dev/block) moved on by, whoever wrote; faults by getrusage; a goal is judged by the "+
-		"median of the rounds' ratios (quartiles), where above 1 is faster")
-	line("cold", "64 goroutines read pages that were taken out of memory, all told that accesses are random; a "+
-		"read is looked at byte by byte; another goroutine looks at the clock every millisecond: 99 in a hundred of the "+
-		"times between are shorter than p99; resident is Options.Resident: no look at what is in memory")
-	line("runs", c["runs"]+" of each language, each a new process with new files and mappings")
-	line("columns", "x os.File (in C: x pread, x pwrite) and x memcpy are the time divided by the time of "+
-		"os.File.ReadAt or WriteAt and of a copy within ordinary memory, x unguarded by that of the copy "+
-		"without a guard, x one alone by that of one goroutine; so below 1 is faster; "+
-		"median of the rounds' ratios (quartiles); up to 5 % between rows of different code can come "+
-		"from where the linker has put it")
+	if len(r.dates) > 0 {
+		line("date", slices.Min(r.dates)+" to "+slices.Max(r.dates))
+	}
+	line("method", strings.Join(method, " "))
+	line("columns", "x limit: the time divided by that of the block's physical limit (memory: a copy within ordinary "+
+		"memory on huge pages; device: O_DIRECT; kernel: a bare system call; fault: one page fault). x best peer: divided "+
+		"by that of the fastest way without mapview. Below 1 is faster. An op is one access, or what the block's title says")
 }
 
+// A tableColumn is a unit beside the time.
+type tableColumn struct {
+	unit, title string
+	by          float64
+}
+
+// The units that have a column where a block has them, in this order.
+var unitColumns = []tableColumn{
+	{"MB/s", "MB/s", 1},
+	{"faults/op", "faults", 1},
+	{"syscalls/op", "syscalls", 1},
+	{"dev-B/op", "dev KiB", 1024},
+	{"B/op", "B/op", 1},
+	{"allocs/op", "allocs", 1},
+	{"first-reads", "1st", 1},
+	{"reads/op", "reads/op", 1},
+	{"p50-ns", "p50 us", 1000},
+	{"p90-ns", "p90 us", 1000},
+	{"p99-ns", "p99 us", 1000},
+	{"p99.9-ns", "p99.9 us", 1000},
+	{"max-ns", "max us", 1000},
+	{"p99-gap-us", "gap ms", 1000},
+}
+
+const (
+	nameWidth  = 28
+	nsWidth    = 11
+	ratioWidth = 20
+	unitWidth  = 9
+)
+
 func writeGroup(w io.Writer, g *group) error {
-	fmt.Fprintf(w, "\n%s\n", g.title())
-	bytes, allocs := "B/op", "allocs"
-	if g.lang == "c" {
-		bytes, allocs = "", ""
+	fmt.Fprintf(w, "\n%s\n", strings.Join(wrap(g.heading(), tableWidth), "\n  "))
+	columns := g.unitColumns()
+	fit := (tableWidth - nameWidth - nsWidth - 2*ratioWidth) / unitWidth
+	beside := columns[:min(fit, len(columns))]
+	if err := g.writeRows(w, beside, true); err != nil {
+		return err
 	}
-	file, limit := g.columns()
-	fmt.Fprintf(w, "%-29s%9s%9s%6s%7s%20s%20s\n", "", "us/op", "ns each", bytes, allocs, file.title, limit.title)
-	for _, s := range g.series {
-		if s.again {
-			continue
+	if under := columns[len(beside):]; len(under) > 0 {
+		if err := g.writeRows(w, under, false); err != nil {
+			return err
 		}
-		text, err := g.row(s)
-		if err != nil {
-			return fmt.Errorf("%s, %v: %w", g.title(), s, err)
-		}
-		fmt.Fprintln(w, text)
 	}
 	noise, s, err := g.noise()
 	if err != nil {
 		return err
 	}
-	how := "opened"
-	if g.guard() {
-		how = "measured"
+	fmt.Fprintf(w, "noise: %s, measured twice (A/A): %v, %d rounds\n", spelled(s), noise, len(s.values["ns/op"]))
+	if g.state != "" {
+		fmt.Fprintf(w, "%s\n", strings.Join(wrap("state: "+g.state, tableWidth), "\n  "))
 	}
-	fmt.Fprintf(w, "noise: %s, %s twice (A/A) %v, %d rounds\n", spelling.Replace(s.String()), how, noise, len(s.values["ns/op"]))
-	return nil
+	return g.writeVerdicts(w)
 }
 
-func (g *group) title() string {
-	lang := map[string]string{"go": "Go", "c": "C"}[g.lang]
-	what := fmt.Sprintf("%s of %s", g.verb(), bytesText(g.size))
-	switch g.name {
-	case "Published":
-		return lang + ", as published (closed after the first read; the file is read past its end)"
-	case "Read":
-		return fmt.Sprintf("%s, repaired: %s", lang, what)
-	case "Write":
-		return fmt.Sprintf("%s, with writing: %s, no sync", lang, what)
-	case "WriteSync":
-		return fmt.Sprintf("%s, with writing: %s, then one sync", lang, what)
-	case "Guard", "GuardWrite":
-		return fmt.Sprintf("%s, what the guard costs: %s", lang, what)
-	case "Together":
-		return fmt.Sprintf("%s, what the guard costs: %s by each of two goroutines at once", lang, what)
+// heading says what language, row and block this is, and the title.
+func (g *group) heading() string {
+	text := g.langName() + " " + g.place()
+	if g.title != "" {
+		text += ": " + g.title
 	}
-	switch g.name {
-	case "Hot":
-		return fmt.Sprintf("%s, what it costs to know what is in memory: %s that is", lang, what)
-	case "Cold":
-		return fmt.Sprintf("%s, cold: %s by 64 goroutines, at random, on this disk", lang, what)
-	case "Delayed":
-		return fmt.Sprintf("%s, cold: %s by 64 goroutines, at random, on a disk where each takes 1 ms more", lang, what)
-	case "OpenClose":
-		return fmt.Sprintf("%s, 500 files opened and closed, the collector's work counted; %s read, where any", lang, bytesText(g.size))
-	}
-	return lang + ", " + g.name + ", " + bytesText(g.size)
+	return text
 }
 
-// verb is "500 reads" or "500 writes".
-func (g *group) verb() string {
-	if strings.Contains(g.name, "Write") {
-		return fmt.Sprintf("%d writes", accessesOf(g.size))
-	}
-	return fmt.Sprintf("%d reads", accessesOf(g.size))
+func (g *group) langName() string {
+	return map[string]string{"go": "Go", "c": "C", "rust": "Rust"}[g.lang]
 }
 
-// accessesOf returns how many accesses of that size are one op of the notes'
-// blocks: as many as they have, or what the file of them holds of so large ones.
-func accessesOf(size int) int { return min(500, 500*4096/size) }
+// place is the row's name with the keys that tell its blocks apart.
+func (g *group) place() string {
+	text := g.name
+	for _, part := range strings.Split(g.id, "/")[1:] {
+		key, value, _ := strings.Cut(part, "=")
+		switch key {
+		case "lang":
+			continue
+		case "size":
+			value = bytesText(g.size)
+		case "pattern":
+			value = map[string]string{"seq": "sequential", "rand": "at random"}[value]
+		}
+		if key != "size" && key != "pattern" && key != "cache" {
+			value = key + " " + value
+		}
+		text += ", " + value
+	}
+	return text
+}
 
 func bytesText(n int) string {
 	switch {
 	case n == 1:
 		return "1 byte"
-	case n%1024 == 0:
+	case n >= 1<<20 && n%(1<<20) == 0:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n > 0 && n%1024 == 0:
 		return fmt.Sprintf("%d KiB", n/1024)
 	}
 	return fmt.Sprintf("%d bytes", n)
 }
 
-func (g *group) row(s *series) (string, error) {
-	times := s.values["ns/op"]
-	ns := median(times)
-	file, limit := g.columns()
-	first, err := g.against(s, file)
-	if err != nil {
-		return "", err
-	}
-	last, err := g.against(s, limit)
-	if err != nil {
-		return "", err
-	}
-	if reads := s.values["reads/op"]; reads != nil {
-		last = fmt.Sprintf("%.0f of 500, then %.0f", median(s.values["first-reads"]), median(reads))
-	}
-	if gaps := s.values["p99-gap-us"]; gaps != nil {
-		last = fmt.Sprintf("%.1f ms", median(gaps)/1000)
-	}
-	return fmt.Sprintf("%-29s%9.1f%9.1f%6s%7s%20s%20s", spelling.Replace(s.String()), ns/1000,
-		ns/float64(accessesOf(g.size)), s.typical("B/op"), s.typical("allocs/op"), first, last), nil
-}
-
-// typical is the median of what a C row does not have.
-func (s *series) typical(unit string) string {
-	if s.values[unit] == nil {
-		return ""
-	}
-	return fmt.Sprintf("%.0f", median(s.values[unit]))
-}
-
-// against is the ratio of s to the row of the column, "" if there is none.
-func (g *group) against(s *series, c column) (string, error) {
-	if c.row == nil {
-		return "", nil
-	}
-	for _, other := range g.series {
-		if other.String() == c.row(s) && !other.again {
-			r, err := ratioOf(s.values["ns/op"], other.values["ns/op"])
-			if other == s {
-				return "1", err
-			}
-			return r.String(), err
+// unitColumns are the units that the block has, and that say something.
+func (g *group) unitColumns() (columns []tableColumn) {
+	for _, c := range unitColumns {
+		if slices.ContainsFunc(g.series, func(s *series) bool { return s.values[c.unit] != nil && median(s.values[c.unit]) != 0 }) {
+			columns = append(columns, c)
 		}
 	}
-	return "", nil
+	return columns
 }
 
-// noise compares the A/A pair.
-func (g *group) noise() (ratio, *series, error) {
+func (g *group) writeRows(w io.Writer, columns []tableColumn, ratios bool) error {
+	pad := tableWidth - nameWidth - nsWidth - 2*ratioWidth - len(columns)*unitWidth
+	title := ""
+	if ratios {
+		title = fmt.Sprintf("%*s", nsWidth, "ns/op")
+	} else {
+		pad += nsWidth + 2*ratioWidth
+	}
+	for _, c := range columns {
+		title += fmt.Sprintf("%*s", unitWidth, c.title)
+	}
+	width := nameWidth + max(pad, 0)
+	if ratios {
+		title += fmt.Sprintf("%*s%*s", ratioWidth, g.limitTitle(), ratioWidth, "x best peer")
+	}
+	fmt.Fprintf(w, "%-*s%s\n", width, "", title)
 	for _, s := range g.series {
 		if s.again {
-			first := g.find(s.impl, s.op, false)
-			r, err := ratioOf(s.values["ns/op"], first.values["ns/op"])
-			return r, s, err
-		}
-	}
-	return ratio{}, nil, fmt.Errorf("%s: no A/A pair", g.title())
-}
-
-// losses tells, for each row of mapview, which peers were faster: by more than
-// the noise, and in three quarters of the rounds. The copy in memory is no peer
-// but the limit; the one without a guard is, since it is what a program has
-// without mapview.
-func (g *group) losses() ([]string, error) {
-	noise, _, err := g.noise()
-	if err != nil {
-		return nil, err
-	}
-	var lines []string
-	for _, s := range g.series {
-		if !ours(s) || s.again {
 			continue
 		}
-		lost, err := g.lostBy(s, noise)
-		if err != nil {
-			return nil, err
+		text := ""
+		if ratios {
+			text = fmt.Sprintf("%*s", nsWidth, nsText(s.ns()))
 		}
-		if len(lost) > 0 {
-			lines = append(lines, fmt.Sprintf("%v: %s", s, strings.Join(lost, ", ")))
+		for _, c := range columns {
+			text += fmt.Sprintf("%*s", unitWidth, s.typical(c))
 		}
-	}
-	return lines, nil
-}
-
-// lostBy names the peers that s loses to, the worst loss first.
-func (g *group) lostBy(s *series, noise ratio) ([]string, error) {
-	lost := map[string]ratio{}
-	var peers []string
-	for _, peer := range g.series {
-		if g.name == "OpenClose" && peer.op != s.op {
-			continue // other work
+		if ratios {
+			limit, peer, err := g.ratios(s)
+			if err != nil {
+				return err
+			}
+			text += fmt.Sprintf("%*s%*s", ratioWidth, limit, ratioWidth, peer)
 		}
-		if ours(peer) || peer.again || peer.String() == memoryRow || peer.goroutines() != s.goroutines() {
-			continue
+		name := spelled(s)
+		if n := utf8.RuneCountInString(name); n > width-1 { // a line of its own
+			fmt.Fprintln(w, name)
+			name = ""
 		}
-		r, err := ratioOf(s.values["ns/op"], peer.values["ns/op"])
-		if err != nil {
-			return nil, err
-		}
-		if r.low > 1 && r.median-1 > noise.spread() {
-			lost[peer.String()] = r
-			peers = append(peers, peer.String())
-		}
-	}
-	slices.SortStableFunc(peers, func(a, b string) int { return cmp.Compare(lost[b].median, lost[a].median) })
-	for i, peer := range peers {
-		peers[i] = short3(lost[peer].median) + "x " + peer
-	}
-	return peers, nil
-}
-
-func ours(s *series) bool { return strings.HasPrefix(s.impl, "mapview") }
-
-func writeLosses(w io.Writer, r *report) error {
-	fmt.Fprintln(w, "\nmapview loses (a peer was faster by more than the noise, in three quarters of the rounds):")
-	any := false
-	for _, g := range r.groups {
-		if _, ok := g.goalBlock(); ok { // that has verdicts of its own
-			continue
-		}
-		losses, err := g.losses()
-		if err != nil {
-			return err
-		}
-		if len(losses) > 0 {
-			fmt.Fprintf(w, "  %s\n", g.title())
-		}
-		for _, loss := range losses {
-			any = true
-			fmt.Fprintf(w, "    %s\n", strings.Join(wrap(spelling.Replace(loss), 90), "\n      "))
-		}
-	}
-	if !any {
-		fmt.Fprintln(w, "  nowhere in this run")
+		fmt.Fprintf(w, "%-*s%s\n", width, name, text)
 	}
 	return nil
 }
 
-// wrap breaks text at spaces into lines of at most width bytes.
+func (g *group) limitTitle() string {
+	for _, s := range g.series {
+		if isLimit(s) {
+			return "x " + s.impl
+		}
+	}
+	return "x limit"
+}
+
+// ratios returns the columns "x limit" and "x best peer".
+func (g *group) ratios(s *series) (limit, peer string, err error) {
+	text := func(other *series) string {
+		if other == nil || err != nil {
+			return ""
+		}
+		if other == s {
+			return "1"
+		}
+		var r ratio
+		r, err = g.ratio(s, other)
+		return r.String()
+	}
+	return text(g.limit(s)), text(g.best(s, isPeer)), err
+}
+
+func nsText(ns float64) string {
+	if ns >= 10000 {
+		return fmt.Sprintf("%.0f", ns)
+	}
+	return fmt.Sprintf("%.1f", ns)
+}
+
+// typical is the median of a unit, "" where it was not counted.
+func (s *series) typical(c tableColumn) string {
+	if s.values[c.unit] == nil {
+		return ""
+	}
+	x := median(s.values[c.unit]) / c.by
+	switch {
+	case x == float64(int64(x)):
+		return fmt.Sprintf("%.0f", x)
+	case x < 10:
+		return fmt.Sprintf("%.2f", x)
+	case x < 1000:
+		return fmt.Sprintf("%.1f", x)
+	}
+	return fmt.Sprintf("%.0f", x)
+}
+
+func writeLosses(w io.Writer, r *report) error {
+	fmt.Fprintln(w, "\nmapview loses (a peer was faster by more than the noise, in three quarters of the rounds;\n"+
+		" (*): no other way of mapview's is faster):")
+	losses, err := r.losses()
+	if err != nil {
+		return err
+	}
+	if len(losses) == 0 {
+		fmt.Fprintln(w, "  nowhere in this run")
+	}
+	for _, l := range losses {
+		fmt.Fprintf(w, "  %s\n", strings.Join(wrap(l.reason, tableWidth-2), "\n    "))
+		for _, line := range l.lines {
+			fmt.Fprintf(w, "    %s\n", strings.Join(wrap(line, tableWidth-4), "\n      "))
+		}
+	}
+	return nil
+}
+
+// wrap breaks text at spaces into lines of at most width characters.
 func wrap(text string, width int) []string {
 	var lines []string
 	line := ""
 	for _, word := range strings.Fields(text) {
-		if line != "" && len(line)+1+len(word) > width {
+		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width-2 {
 			lines, line = append(lines, line), ""
 		}
 		if line != "" {

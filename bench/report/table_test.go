@@ -37,8 +37,11 @@ func rawText(lang string) string {
 
 func readRaw(t *testing.T, text string) *report {
 	t.Helper()
-	r := &report{config: map[string]string{}}
-	if err := r.read(strings.NewReader(text)); err != nil {
+	r := newReport()
+	if _, err := r.read(strings.NewReader(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.check(); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -56,7 +59,7 @@ func TestRawTextKeepsRoundsAndKeys(t *testing.T) {
 	if s.String() != "mapview ReadAt" || fmt.Sprint(s.values["ns/op"]) != "[50000 350000 100000]" || s.values["allocs/op"][0] != 3 {
 		t.Errorf("%v: %v", s, s.values)
 	}
-	if again := r.groups[0].series[5]; !again.again || again.String() != memoryRow {
+	if again := r.groups[0].series[5]; !again.again || again.String() != "memory copy" {
 		t.Errorf("%+v", again)
 	}
 }
@@ -68,9 +71,13 @@ func TestRawTextRefusesHalfLines(t *testing.T) {
 		"BenchmarkRead/size=4096-1 30 12 ns/op 5",
 		"BenchmarkRead/size=4096-1 30 x ns/op",
 		"BenchmarkRead/size=big-1 30 1 ns/op",
+		"BenchmarkRead/size=1-1 30 0 ns/op",
+		"BenchmarkRead/size=1-1 30 1 MB/s",
+		"BenchmarkRead/size=1 30 1 ns/op",
+		"Row BenchmarkRead/size=1 a title without a tab",
+		"State Read/size=1\tnot a block",
 	} {
-		r := &report{config: map[string]string{}}
-		if r.read(strings.NewReader(line)) == nil {
+		if _, err := newReport().read(strings.NewReader(line)); err == nil {
 			t.Errorf("%q is accepted", line)
 		}
 	}
@@ -102,12 +109,16 @@ func TestTableFitsTheTerminal(t *testing.T) {
 }
 
 func TestTableShowsRatiosAndNoise(t *testing.T) {
-	text := strings.Join(strings.Fields(table(t, rawText("go"))), " ")
+	text := strings.Join(strings.Fields(table(t, rawText("go")+
+		"Row BenchmarkRead/lang=go/size=4096\treads of a file\nState BenchmarkRead/lang=go/size=4096\tall in memory\n")), " ")
 	for _, want := range []string{
-		"mapview ReadAt 100.0 200.0 0 3 0.250 (0.250-0.250) 1.25 (1.25-1.25)",
-		"os.File ReadAt 400.0 800.0 0 3 1 5.00 (5.00-5.00)",
+		"Go Read, 4 KiB: reads of a file ns/op MB/s allocs x memory x best peer",
+		"mapview ReadAt 100000 1 3 1.25 (1.25-1.25) 1.25 (1.25-1.25)",
+		"os.File ReadAt 400000 1 3 5.00 (5.00-5.00) 5.00 (5.00-5.00)",
+		"syscall.Mmap copy 80000 1 3 1.00 (1.00-1.00) 1",
+		"memory copy 80000 1 3 1 1.00 (1.00-1.00)",
 		"mapview go/mmap ReadAt",
-		"noise: memory copy, opened twice (A/A) 0.900 (0.900-0.900), 3 rounds",
+		"noise: memory copy, measured twice (A/A): 0.900 (0.900-0.900), 3 rounds state: all in memory",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("not in the table: %s\n%s", want, text)
@@ -132,15 +143,21 @@ func TestTableNamesLosses(t *testing.T) {
 	}
 }
 
+// A raw text that was cut or edited is an error, and no table.
 func TestTableNeedsTheSameRoundsAndAnAAPair(t *testing.T) {
 	lines := strings.SplitAfter(rawText("go"), "\n")
 	for name, text := range map[string]string{
-		"a line is missing": strings.Join(append(lines[:4:4], lines[5:]...), ""),
+		"a line is missing": strings.Join(append(lines[:5:5], lines[6:]...), ""),
+		"the end is cut":    rawText("go")[:len(rawText("go"))-60],
 		"no A/A pair":       strings.Join(slices.DeleteFunc(lines, func(l string) bool { return strings.Contains(l, "again") }), ""),
 	} {
-		r := readRaw(t, text)
-		if err := writeTable(&bytes.Buffer{}, r); err == nil {
-			t.Errorf("%s: no error", name)
+		name2 := filepath.Join(t.TempDir(), "raw")
+		if err := os.WriteFile(name2, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := printTable(&out, []string{name2}); err == nil || out.Len() > 0 {
+			t.Errorf("%s: %v, and a table of %d bytes", name, err, out.Len())
 		}
 	}
 }
@@ -175,47 +192,52 @@ func wantRows(t *testing.T, text string, rows ...string) {
 	}
 }
 
-func TestTableShowsWhatTheGuardCosts(t *testing.T) {
+func TestTableNamesWhatTheGuardCosts(t *testing.T) {
 	text := table(t, guardText("Guard", 65536, "lang=c/impl=unguarded/op=memcpy 31000", "lang=c/impl=mapview/op=mv_read 46500",
-		"lang=c/impl=mapview/op=mv_read,no-handler 310000", "lang=c/impl=libc/op=pread 62000", "lang=c/impl=unguarded/op=memcpy 31000"),
-		guardText("GuardWrite", 64, "lang=c/impl=unguarded/op=memcpy 500", "lang=c/impl=mapview/op=mv_write 1000",
-			"lang=c/impl=unguarded/op=memcpy 500"),
-		guardText("Guard", 1, "lang=go/impl=unguarded/op=copy 500", "lang=go/impl=mapview/op=At 2000",
-			"lang=go/impl=unguarded/op=copy 500"))
-	wantRows(t, text, "C, what the guard costs: 31 reads of 64 KiB us/op ns each x pread x unguarded",
-		"unguarded memcpy 31.0 1000.0 0.500 (0.500-0.500) 1",
-		"mapview mv_read 46.5 1500.0 0.750 (0.750-0.750) 1.50 (1.50-1.50)",
-		"mapview mv_read NO_HANDLER 310.0 10000.0 5.00 (5.00-5.00) 10.0 (10.0-10.0)",
-		"noise: unguarded memcpy, measured twice (A/A) 1.00 (1.00-1.00), 3 rounds",
-		"C, what the guard costs: 500 writes of 64 bytes us/op ns each x pwrite x unguarded",
-		"mapview mv_write 1.0 2.0 2.00 (2.00-2.00)",
-		"Go, what the guard costs: 500 reads of 1 byte us/op ns each B/op allocs x unguarded",
-		"mapview At 2.0 4.0 4.00 (4.00-4.00)",
-		"mapview mv_read: 1.50x unguarded memcpy", "mapview At: 4.00x unguarded copy",
+		"lang=c/impl=mapview/op=mv_read,no-handler 310000", "lang=c/impl=libc/op=pread 62000", "lang=c/impl=unguarded/op=memcpy 31000"))
+	wantRows(t, text, "C Guard, 64 KiB ns/op x limit x best peer", "unguarded memcpy 31000 1", "mapview mv_read 46500 1.50 (1.50-1.50)",
+		"mapview mv_read NO_HANDLER 310000 10.0 (10.0-10.0)",
+		"noise: unguarded memcpy, measured twice (A/A): 1.00 (1.00-1.00), 3 rounds",
+		"Guard, 64 KiB: mapview mv_read: 1.50x unguarded memcpy",
 		"mapview mv_read NO_HANDLER: 10.0x unguarded memcpy, 5.00x libc pread")
 }
 
-// Two are compared with one of their kind alone, and with peers of their number.
-func TestTableShowsTwoGoroutinesOverOne(t *testing.T) {
+// Peers are those of the same number of goroutines, however that is said.
+func TestTwoGoroutinesAreComparedWithTwo(t *testing.T) {
 	text := table(t, guardText("Together", 64, "lang=go/impl=mapview/op=ReadAt,one 2000", "lang=go/impl=mapview/op=ReadAt,two 2200",
 		"lang=go/impl=unguarded/op=copy,one 1000", "lang=go/impl=unguarded/op=copy,two 2000", "lang=go/impl=mapview/op=ReadAt,one 2000"))
-	wantRows(t, text, "Go, what the guard costs: 500 reads of 64 bytes by each of two goroutines at once",
-		"x unguarded x one alone mapview ReadAt, one 2.0 4.0 2.00 (2.00-2.00) 1 ",
-		"mapview ReadAt, two 2.2 4.4 1.10 (1.10-1.10) 1.10 (1.10-1.10)",
-		"unguarded copy, one 1.0 2.0 1 1 ", "unguarded copy, two 2.0 4.0 1 2.00 (2.00-2.00)",
-		"mapview ReadAt, one: 2.00x unguarded copy, one mapview ReadAt, two: 1.10x unguarded copy, two")
+	wantRows(t, text, "mapview ReadAt, one 2000.0 2.00 (2.00-2.00)", "mapview ReadAt, two 2200.0 1.10 (1.10-1.10)",
+		"mapview ReadAt, one: 2.00x unguarded copy, one", "mapview ReadAt, two: 1.10x unguarded copy, two")
+	text = table(t, guardText("Together", 64, "goroutines=1/impl=mapview/op=ReadAt 2000", "goroutines=8/impl=mapview/op=ReadAt 2200",
+		"goroutines=1/impl=x/op=copy 1000", "goroutines=8/impl=x/op=copy 2000", "goroutines=1/impl=mapview/op=ReadAt 2000"))
+	wantRows(t, text, "mapview ReadAt,x1 2000.0 2.00", "mapview ReadAt,x8 2200.0 1.10")
 }
 
-func TestColdRowsInTheTable(t *testing.T) {
-	raw := strings.Join([]string{
-		"BenchmarkCold/lang=go/impl=mapview/op=ReadAt/size=4096-2\t1\t5000000.0 ns/op\t1500 p99-gap-us",
-		"BenchmarkCold/lang=go/impl=exp-mmap/op=ReadAt/size=4096-2\t1\t10000000.0 ns/op\t30000 p99-gap-us",
-		"BenchmarkCold/lang=go/impl=mapview/op=ReadAt/size=4096/again=1-2\t1\t5000000.0 ns/op\t1500 p99-gap-us",
-	}, "\n") + "\n"
-	text := table(t, raw)
-	for _, want := range []string{"0.500 (0.500-0.500)", "1.5 ms", "30.0 ms", "64 goroutines, at random, on this disk"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("no %q in\n%s", want, text)
+func TestBlocksAreToldApartByTheirKeys(t *testing.T) {
+	text := guardText("Copy", 64, "lang=c/pattern=seq/cache=cold/impl=mapview/op=mv_read 10", "lang=c/pattern=seq/cache=cold/impl=mapview/op=mv_read 10")
+	text += strings.ReplaceAll(text, "seq", "rand")
+	r := readRaw(t, text)
+	if len(r.groups) != 2 || r.groups[0].id != "Copy/lang=c/pattern=seq/cache=cold/size=64" {
+		t.Fatalf("%d groups: %+v", len(r.groups), r.groups[0])
+	}
+	if got := r.groups[1].heading(); got != "C Copy, at random, cold, 64 bytes" {
+		t.Error(got)
+	}
+}
+
+// Counts that have no room beside the times stand under them, and none is lost.
+func TestCountsAreShown(t *testing.T) {
+	var b strings.Builder
+	for _, again := range []string{"", "/again=1"} {
+		fmt.Fprintf(&b, "BenchmarkCold/lang=c/impl=mapview/op=mv_read/size=4096%s-1\t1\t1000 ns/op\t1.5 MB/s\t2 faults/op\t3 syscalls/op\t4096 dev-B/op\t"+
+			"5000 p50-ns\t6000 p90-ns\t7000 p99-ns\t8000 p99.9-ns\t9000 max-ns\t0 allocs/op\n", again)
+	}
+	text := table(t, b.String())
+	wantRows(t, text, "ns/op MB/s faults x limit x best peer mapview mv_read 1000.0 1.50 2",
+		"syscalls dev KiB p50 us p90 us p99 us p99.9 us max us mapview mv_read 3 4 5 6 7 8 9")
+	for _, line := range strings.Split(text, "\n") {
+		if utf8.RuneCountInString(line) > 100 {
+			t.Errorf("%d columns: %s", utf8.RuneCountInString(line), line)
 		}
 	}
 }

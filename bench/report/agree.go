@@ -1,0 +1,160 @@
+// agree.go compares the ratios of two runs: figures that nobody can have again say
+// nothing.
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Two runs agree on a ratio that differs by no more than this.
+const agreeWithin = 0.05
+
+// A moved ratio is one that two runs do not agree on.
+type moved struct {
+	what   string
+	by     float64 // 0.06: the second is 6 % higher or lower
+	a, b   float64
+	within bool
+}
+
+// An agreement is of two runs: the ratios of mapview's variants to limit and to
+// best peer that both have.
+type agreement struct {
+	ratios []moved // the farthest first
+	count  int     // of those within agreeWithin
+	noise  []moved // the medians of the A/A pairs, of both runs
+}
+
+// warm tells whether a block is about memory alone. What waits for a disk is as
+// slow as the disk happens to be.
+func (g *group) warm() bool {
+	cold := g.keys["cache"] == "cold" || g.keys["cache"] == "first" || strings.HasPrefix(g.name, "Cold") ||
+		strings.HasPrefix(g.name, "GoCold") || strings.HasPrefix(g.name, "Delayed")
+	for _, s := range g.series {
+		for _, word := range []string{"sync", "Sync", "Flush", "O_DIRECT"} {
+			if strings.Contains(s.op, word) {
+				return false
+			}
+		}
+		if s.values["dev-B/op"] != nil && median(s.values["dev-B/op"]) > 0 {
+			return false
+		}
+	}
+	return !cold
+}
+
+func agree(a, b *report) (agreement, error) {
+	var all agreement
+	for _, ga := range a.groups {
+		gb := b.group(ga.id)
+		if gb == nil || !ga.warm() {
+			continue
+		}
+		if err := all.addNoise(ga, gb); err != nil {
+			return all, err
+		}
+		for _, s := range ga.series {
+			if !ours(s) || s.again || gb.named(s.String()) == nil {
+				continue
+			}
+			if err := all.add(ga, gb, s); err != nil {
+				return all, err
+			}
+		}
+	}
+	if len(all.ratios) == 0 {
+		return all, fmt.Errorf("the two runs have no warm ratio in common")
+	}
+	slices.SortStableFunc(all.ratios, func(x, y moved) int { return cmp.Compare(math.Abs(y.by), math.Abs(x.by)) })
+	return all, nil
+}
+
+func (all *agreement) addNoise(groups ...*group) error {
+	for _, g := range groups {
+		r, s, err := g.noise()
+		if err != nil {
+			return err
+		}
+		all.noise = append(all.noise, moved{g.heading() + ": " + spelled(s), r.median - 1, r.median, 1, math.Abs(r.median-1) <= 0.02})
+	}
+	return nil
+}
+
+// add compares the ratios of s to the limit and to the peer that was best in a.
+func (all *agreement) add(ga, gb *group, s *series) error {
+	for _, base := range []*series{ga.limit(s), ga.best(s, isPeer)} {
+		if base == nil || gb.named(base.String()) == nil {
+			continue
+		}
+		ra, err := ga.ratio(s, base)
+		if err != nil {
+			return err
+		}
+		rb, err := gb.ratio(gb.named(s.String()), gb.named(base.String()))
+		if err != nil {
+			return err
+		}
+		m := moved{what: ga.langName() + " " + ga.place() + ": " + spelled(s) + " x " + spelled(base),
+			by: rb.median/ra.median - 1, a: ra.median, b: rb.median}
+		m.within = math.Abs(m.by) <= agreeWithin
+		if m.within {
+			all.count++
+		}
+		all.ratios = append(all.ratios, m)
+	}
+	return nil
+}
+
+// sentence is what the results page says of it.
+func (all *agreement) sentence() string {
+	quiet := 0
+	for _, n := range all.noise {
+		if n.within {
+			quiet++
+		}
+	}
+	return fmt.Sprintf("Two runs agree within 5 %% on %d of %d warm ratios of mapview's (median difference %s %%, the largest %s %%); "+
+		"of their %d A/A pairs of warm blocks, %d lie within 2 %% of 1.", all.count, len(all.ratios),
+		short3(100*all.typical()), short3(100*math.Abs(all.ratios[0].by)), len(all.noise), quiet)
+}
+
+func (all *agreement) typical() float64 {
+	var by []float64
+	for _, m := range all.ratios {
+		by = append(by, math.Abs(m.by))
+	}
+	return median(by)
+}
+
+func printAgreement(w io.Writer, a, b string) error {
+	ra, err := readAll([]string{a})
+	if err != nil {
+		return err
+	}
+	rb, err := readAll([]string{b})
+	if err != nil {
+		return err
+	}
+	all, err := agree(ra, rb)
+	if err != nil {
+		return err
+	}
+	for _, m := range all.ratios {
+		if !m.within {
+			fmt.Fprintf(w, "%+6.1f %%  %s then %s  %s\n", 100*m.by, short3(m.a), short3(m.b), m.what)
+		}
+	}
+	for _, n := range all.noise {
+		if !n.within {
+			fmt.Fprintf(w, "%+6.1f %%  A/A  %s\n", 100*n.by, n.what)
+		}
+	}
+	_, err = fmt.Fprintln(w, strings.Join(wrap(all.sentence(), tableWidth), "\n"))
+	return err
+}
