@@ -1,5 +1,5 @@
-// goals.go judges the goals of writing: each names what it is measured against, and
-// is met in this run or not.
+// goals.go judges the goals: each names what it is measured against, and is met in
+// this run or not. Those of writing stand here.
 
 package main
 
@@ -9,16 +9,17 @@ import (
 	"strings"
 )
 
-// A goal wants a row to be so many times as fast as another, or a counter to
-// stay under a bound.
+// A goal wants a row to be so many times as fast as another, to take so much more
+// at most, or a counter to stay under a bound.
 type goal struct {
 	row     string
 	factor  float64 // the least of other's time divided by row's
+	dearer  float64 // or the most of row's time less other's, in ns
 	other   string
 	most    float64 // of the unit, where there is no other
-	unit    string
+	unit    string  // "": ns/op
 	meaning string
-	floor   string // the row of what the medium alone takes, where that decides
+	floor   string // the row of what could be had at best, where that may decide
 }
 
 const (
@@ -69,6 +70,9 @@ const growthPrefix = "GrowthOn"
 
 // goals returns what is wanted of the block.
 func (g *group) goals() []goal {
+	if g.lang == "go" {
+		return g.goalsOfGo()
+	}
 	if strings.HasPrefix(g.name, growthPrefix) {
 		return []goal{{row: "mapview mv_resize", factor: 2, other: "mmap munmap+fallocate+mmap",
 			meaning: "at most half the time of munmap, fallocate and mmap"}}
@@ -101,7 +105,11 @@ func (g *group) judge(want goal) (bool, string, error) {
 	if err != nil {
 		return false, "", err
 	}
-	r, err := ratioOf(other.values["ns/op"], row.values["ns/op"])
+	if want.dearer > 0 {
+		more := median(differences(row.values["ns/op"], other.values["ns/op"]))
+		return more <= want.dearer, fmt.Sprintf("%.2f ns", more), nil
+	}
+	r, err := ratioOf(other.values[want.in()], row.values[want.in()])
 	if err != nil || r.median >= want.factor || want.floor == "" {
 		return r.median >= want.factor, r.String(), err
 	}
@@ -109,17 +117,43 @@ func (g *group) judge(want goal) (bool, string, error) {
 	return false, r.String() + text, err
 }
 
-// outOfReach says so if the floor itself would not meet the goal.
-func (g *group) outOfReach(want goal, other *series) (string, error) {
-	floor, err := g.rowOf(want.floor)
-	if err != nil {
-		return "", err
+// in is the unit of a ratio.
+func (want goal) in() string {
+	if want.unit == "" {
+		return "ns/op"
 	}
-	r, err := ratioOf(other.values["ns/op"], floor.values["ns/op"])
+	return want.unit
+}
+
+// differences are taken within the rounds, as ratios are.
+func differences(a, b []float64) []float64 {
+	ds := make([]float64, min(len(a), len(b)))
+	for i := range ds {
+		ds[i] = a[i] - b[i]
+	}
+	return ds
+}
+
+// outOfReach tells how the floor stands to the goal: where it would not meet that
+// either, nobody does. A file system may have no such row.
+func (g *group) outOfReach(want goal, other *series) (string, error) {
+	floor := g.named(want.floor)
+	if floor == nil {
+		return "", nil
+	}
+	r, err := ratioOf(other.values[want.in()], floor.values[want.in()])
 	if err != nil || r.median >= want.factor {
 		return "", err
 	}
-	return fmt.Sprintf("; out of reach here, since %s is %v", want.floor, r), nil
+	return fmt.Sprintf("; out of reach here, since %s is %v", spelled(floor), r), nil
+}
+
+// where names the block in the list of what is missed.
+func (g *group) where() string {
+	if g.lang == "go" {
+		return fmt.Sprintf("Go %s, %s", g.name, bytesText(g.size))
+	}
+	return g.name
 }
 
 func (g *group) writeVerdicts(w io.Writer) error {
@@ -158,7 +192,7 @@ func writeGoals(w io.Writer, r *report) error {
 			if ok {
 				met++
 			} else {
-				missed = append(missed, fmt.Sprintf("%s: %s: %s", g.name, want.meaning, figures))
+				missed = append(missed, fmt.Sprintf("%s: %s: %s", g.where(), want.meaning, figures))
 			}
 		}
 	}
@@ -169,7 +203,7 @@ func writeGoals(w io.Writer, r *report) error {
 	if rounds < 3 {
 		brief = ", which was too short to judge by"
 	}
-	fmt.Fprintf(w, "\ngoals of writing: %d of %d met in this run%s\n", met, all, brief)
+	fmt.Fprintf(w, "\ngoals: %d of %d met in this run%s\n", met, all, brief)
 	for _, text := range missed {
 		fmt.Fprintf(w, "  %s\n", strings.Join(wrap("NOT MET: "+text, tableWidth-2), "\n    "))
 	}

@@ -267,7 +267,7 @@ func (p *page) writeLosses() error {
 }
 
 func (p *page) writeGoals() error {
-	p.say("## The goals of writing\n")
+	p.say("## Goals\n")
 	p.say("| block | goal | verdict | figure |\n| --- | --- | --- | --- |")
 	met, all := 0, 0
 	for _, g := range p.r.groups {
@@ -280,11 +280,11 @@ func (p *page) writeGoals() error {
 			if ok {
 				met++
 			}
-			p.say("| %s | %s: %s | %s | %s |", g.name, spelling.Replace(want.row), want.meaning, strings.TrimPrefix(verdict(ok), "goal "), figures)
+			p.say("| %s | %s: %s | %s | %s |", g.where(), spelling.Replace(want.row), want.meaning, strings.TrimPrefix(verdict(ok), "goal "), figures)
 		}
 	}
 	if all == 0 {
-		p.lacks = append(p.lacks, "the goals of writing")
+		p.lacks = append(p.lacks, "the goals")
 	}
 	p.say("\n%d of %d are met. A ratio above 1 is faster; bytes are the device's own count.\n", met, all)
 	return nil
