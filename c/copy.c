@@ -134,13 +134,18 @@ static int move(mv_view *view, struct mv__fault *f, mv_error *err)
     return 0;
 }
 
+/* Beside MV_READ and MV_WRITE in view->fast: small writes, for which
+ * mv__through_behind has to be called. */
+#define FAST_IN_ORDER 0x100U
+
 /* From here on the handler is there, and mv_read and mv_write may be fast. */
 static void allow_fast(mv_view *view)
 {
-    bool may_write = view->writable && !view->through && view->dirty.how != MV_TRACK_MARKS;
+    uint32_t write = view->writable && view->dirty.how != MV_TRACK_MARKS ? MV_WRITE : 0;
+    if (view->through && write)
+        write = (view->flags & MV_OPEN_RANDOM) ? 0 : FAST_IN_ORDER;
     if (view->guarded && mv__guard_ready())
-        atomic_store_explicit(&view->fast, may_write ? MV_READ | MV_WRITE : MV_READ,
-                              memory_order_release);
+        atomic_store_explicit(&view->fast, MV_READ | write, memory_order_release);
 }
 
 /* The guarded copy of what lies in the view: how many bytes of it went. */
@@ -217,10 +222,18 @@ static int64_t copy_checked(mv_view *view, void *buf, uint64_t n, uint64_t off, 
     return r;
 }
 
+static int64_t write_in_order(mv_view *view, void *buf, uint64_t n, uint64_t off, mv_error *err);
+
 /* Here ends every copy that the fast way does not see to its end. */
 __attribute__((noinline)) static int64_t copy_slowly(mv_view *view, void *buf, uint64_t n, uint64_t off,
                                                      uint32_t access, size_t done, mv_error *err)
 {
+    if (done == UNTRIED && access == MV_WRITE && view && n < MV__THROUGH_BULK &&
+        (atomic_load_explicit(&view->fast, memory_order_acquire) & FAST_IN_ORDER)) {
+        int64_t moved = write_in_order(view, buf, n, off, err);
+        if (moved != 0)
+            return moved;
+    }
     int64_t r = copy_checked(view, buf, n, off, access, done, err);
     if (access == MV_WRITE && view)
         mv__view_wrote(view, off, n);
@@ -285,6 +298,19 @@ static inline int64_t mv__cpu_checked(void *to, const void *from, size_t n,
     return mv__copy_rest(to, from, n, word, done, note);
 }
 #endif
+
+/* A small write on a MV_OPEN_SEQUENTIAL view: as below. 0: not tried. */
+static int64_t write_in_order(mv_view *view, void *buf, uint64_t n, uint64_t off, mv_error *err)
+{
+    uint64_t word = atomic_load_explicit(&view->size, memory_order_acquire);
+    if (!buf || mv__error_usable(err) != 0 || (word & MV__CLEAN) || off >= word || n - 1 >= word - off)
+        return 0;
+    int64_t r = mv__cpu_checked(view->data + off, buf, (size_t)n, &view->size, word,
+                                (uintptr_t)err | MV__CPU_WRITE);
+    if (r == (int64_t)n)
+        mv__through_behind(view, n, off);
+    return r;
+}
 
 /* What lies wholly inside a view that stays as it is takes two loads of its
  * size and the copy. A write needs a view that is not MV__CLEAN, too: the second

@@ -301,6 +301,10 @@ int mv__copy_kernel(void *in_view, void *buf, size_t n, uint32_t access, size_t 
  * the flags that the view was opened with and the file that it has. */
 bool mv__through_wanted(const mv_view *view);
 
+/* Measured: from here on a pwrite is faster than the faults of its pages, also
+ * where the folios are small. */
+#define MV__THROUGH_BULK ((uint64_t)64 << 10)
+
 /* mv__through_write writes n bytes to the view's file, which it never makes
  * longer, and returns how many it did, from the first: none, or not all, where
  * they had better be stored. */

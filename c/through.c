@@ -14,10 +14,6 @@
 
 #include <errno.h>
 
-/* Measured: from here on a pwrite is faster than the faults of its pages, also
- * where the folios are small. */
-#define LEAST_BULK ((uint64_t)64 << 10)
-
 /* The window of write-back, in bytes of the file: large enough for the device,
  * small against what a sync still has to wait for. */
 #define WINDOW ((uint64_t)8 << 20)
@@ -38,7 +34,7 @@ bool mv__through_wanted(const mv_view *view)
  * a signal even where the file has that length. */
 static bool may_pwrite(const mv_view *view, uint64_t n, uint64_t off)
 {
-    if (!(view->flags & MV_OPEN_RANDOM) && n < LEAST_BULK)
+    if (!(view->flags & MV_OPEN_RANDOM) && n < MV__THROUGH_BULK)
         return false;
     return !atomic_load(&view->was_protected) &&
            mv__resize_check_limit(view->geometry.offset + off + n, NULL) == 0;

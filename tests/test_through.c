@@ -411,6 +411,37 @@ static void test_sequential_writes(void **state)
     close_view(view);
 }
 
+/* Small ones go as fast as on other views: what was synced before one of them is
+ * not clean after it, and each that ends a window has that written. */
+static void test_small_sequential_writes(void **state)
+{
+    (void)state;
+    const char *path = make_sparse(scratch("file"), 17 * MIB);
+    mv_view *view = open_part(path, MV_OPEN_SEQUENTIAL, 0);
+    memset(bytes, 0xEE, sizeof bytes);
+    SAME(mv_write(view, bytes, 1, 0, ERR), 1); /* the first finds out how to copy */
+    for (int i = 0; i < 4; i++) {
+        uint64_t at = i < 3 ? 8 * MIB - 200 + (uint64_t)i * 100 : 0;
+        failing_reset();
+        WORKS(mv_sync(view, 0, MV_TO_END, MV_SYNC_DATA, ERR));
+        SAME(failing_count(FAILING_msync), 1);
+        WORKS(mv_sync(view, 0, MV_TO_END, MV_SYNC_DATA, ERR));
+        SAME(failing_count(FAILING_msync), 1);
+        SAME(mv_write(view, bytes, 100, at, ERR), 100);
+        SAME(failing_count(FAILING_sync_file_range), i == 1);
+        SAME(mv_write(view, bytes, 5, 40, ERR), 5);
+        SAME(mv_write(view, bytes, 5, 16 * MIB - 3, ERR), 5);
+        SAME(failing_count(FAILING_sync_file_range), (i == 1) + 1);
+        SAME(failing_count(FAILING_pwrite), 0);
+    }
+    SAME(mv_write(view, bytes, 5, 17 * MIB - 2, ERR), 2);
+    SAME(mv_write(view, bytes, 5, 17 * MIB, ERR), 0);
+    close_view(view);
+    unsigned char got[300];
+    read_file(path, got, 300, 8 * MIB - 200);
+    CHECK(memcmp(got, bytes, 300) == 0);
+}
+
 /* The windows are the file's, whatever part of it is shown. */
 static void test_windows_of_a_part(void **state)
 {
@@ -507,6 +538,7 @@ int main(void)
         TEST(test_detached),
         TEST(test_child_of_fork),
         TEST(test_sequential_writes),
+        TEST(test_small_sequential_writes),
         TEST(test_windows_of_a_part),
         TEST(test_failed_write_back),
         TEST(test_no_write_back_in_a_child),
