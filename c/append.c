@@ -82,11 +82,11 @@ static int grow(mv_appender *a, uint64_t end, uint64_t least, mv_error *err)
     uint64_t needed = end + least;
     if (needed <= size)
         return 0;
-    uint64_t whole = smaller(size > limit - a->step ? limit : whole_steps(size, a->step), limit);
+    uint64_t whole = a->step > limit - size ? limit : whole_steps(size, a->step);
     whole = whole < needed ? needed : whole;
     int r = mv__resize_grow(a->view, whole, whole > needed ? NULL : err);
     if (r == 0) {
-        a->step = smaller(a->step * 2, a->step_max);
+        a->step = a->step > a->step_max / 2 ? a->step_max : a->step * 2;
     } else if (whole > needed) { /* there may be room for that: no disk is full before it is */
         a->step = a->step_min;
         r = mv__resize_grow(a->view, needed, err);

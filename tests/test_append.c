@@ -101,6 +101,31 @@ static void test_steps_double(void **state)
     close_view(view);
 }
 
+/* A step over the reservation is all of it, also when it is doubled. */
+static void test_steps_without_end(void **state)
+{
+    (void)state;
+    static const uint64_t steps[] = {UINT64_MAX, (uint64_t)1 << 63, (uint64_t)1 << 62, MIB + 1};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        const char *path = make_file(scratch("log"), 100);
+        mv_view *view = open_log(path, 0, MIB);
+        mv_append_options o = MV_APPEND_OPTIONS_INIT;
+        mv_appender *a;
+        o.start = 0;
+        o.step_min = steps[i];
+        WORKS(mv_appender_open(view, &o, &a, ERR));
+        for (uint64_t k = 0; k < 4; k++) {
+            append_record(a, 1000, k, 1000 * k);
+            SAME(mv_size(view), MIB);
+            cut_file(path, 1000 * (k + 1)); /* so that it grows again */
+            WORKS(mv_refresh(view, ERR));
+        }
+        WORKS(mv_appender_close(a, ERR));
+        close_view(view);
+        unlink(path);
+    }
+}
+
 /* To the last byte, and not one more. */
 static void test_reservation(void **state)
 {
@@ -432,12 +457,24 @@ static void test_child_of_fork(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_records),         TEST(test_start),         TEST(test_memory),
-        TEST(test_steps_double),    TEST(test_reservation),   TEST(test_no_room),
-        TEST(test_full_disk),       TEST(test_options),       TEST(test_views_that_cannot_grow),
-        TEST(test_bad_calls),       TEST(test_bad_buffer),    TEST(test_cut_by_others),
-        TEST(test_grown_by_others), TEST(test_grown_view),    TEST(test_growth_beside_growth),
-        TEST(test_detached),        TEST(test_child_of_fork),
+        TEST(test_records),
+        TEST(test_start),
+        TEST(test_memory),
+        TEST(test_steps_double),
+        TEST(test_steps_without_end),
+        TEST(test_reservation),
+        TEST(test_no_room),
+        TEST(test_full_disk),
+        TEST(test_options),
+        TEST(test_views_that_cannot_grow),
+        TEST(test_bad_calls),
+        TEST(test_bad_buffer),
+        TEST(test_cut_by_others),
+        TEST(test_grown_by_others),
+        TEST(test_grown_view),
+        TEST(test_growth_beside_growth),
+        TEST(test_detached),
+        TEST(test_child_of_fork),
     };
     return RUN(tests);
 }
