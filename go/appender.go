@@ -20,8 +20,9 @@ import (
 // A file takes one Appender at a time, over all processes: a second one would
 // write over the records of the first, and neither could tell. It takes no lock
 // by itself, which would be in the way of the program's own; where a second
-// process may come, take one of a descriptor of [View.File] first, as the example
-// does. Bytes from End on
+// process may come, take one of a descriptor of [View.File] first, and then call
+// [View.Refresh], or the records since the view was opened would be written over:
+// the example shows it. Bytes from End on
 // are zeros, what was there before NewAppender, or what is left of a record that
 // failed, until a later record takes their place.
 //

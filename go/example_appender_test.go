@@ -174,37 +174,59 @@ func ExampleAppender_Sync() {
 }
 
 // Who appends holds a lock on the file, for as long as it does: a second process
-// is refused.
+// is refused. What the one before has appended, a view that was open by then does
+// not show yet: hence the Refresh.
 func ExampleAppender_exclusive() {
 	name := exampleFile(nil)
 	defer os.Remove(name)
-	open := func() (*mapview.View, *os.File, error) {
+	open := func() *mapview.View {
 		v, err := mapview.OpenFile(name, os.O_RDWR, 0, &mapview.Options{Reserve: 1 << 20})
+		if err != nil {
+			log.Fatal(err)
+		}
+		return v
+	}
+	begin := func(v *mapview.View) (*mapview.Appender, *os.File, error) {
+		lock, err := v.File()
 		if err != nil {
 			return nil, nil, err
 		}
-		lock, err := v.File()
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
-			err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+			err = v.Refresh() // with the lock, or it may be longer again
 		}
 		if err != nil {
-			return nil, nil, errors.Join(err, lock.Close(), v.Close())
+			return nil, nil, errors.Join(err, lock.Close())
 		}
-		return v, lock, nil
+		a, err := mapview.NewAppender(v, v.Size())
+		if err != nil {
+			return nil, nil, errors.Join(err, lock.Close())
+		}
+		return a, lock, nil
 	}
-	v, lock, err := open()
-	if err != nil {
-		log.Fatal(err)
-	}
+	v, other := open(), open() // the other one elsewhere
 	defer v.Close()
-	defer lock.Close() // gives the lock back
-	a, err := mapview.NewAppender(v, v.Size())
+	defer other.Close()
+	a, lock, err := begin(v)
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer a.Close()
-
-	_, _, err = open() // elsewhere
+	a.Append([]byte("one, "))
+	_, _, err = begin(other)
 	fmt.Println(errors.Is(err, syscall.EWOULDBLOCK))
-	// Output: true
+
+	fmt.Println(a.Close(), lock.Close()) // gives the lock back, with the file at its length
+	a, lock, err = begin(other)
+	if err != nil {
+		log.Fatal(err)
+	}
+	a.Append([]byte("two"))
+	fmt.Println(a.Close(), lock.Close())
+	content, err := os.ReadFile(name)
+	fmt.Printf("%s %v\n", content, err)
+	// Output:
+	// true
+	// <nil> <nil>
+	// <nil> <nil>
+	// one, two <nil>
 }
