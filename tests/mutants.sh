@@ -7,10 +7,15 @@
 
 # Two at a time, each with half of them and a copy of its own: MUTANTS is which.
 if [ -z "${MUTANTS:-}" ]; then
+    # What a shell starts in the background does not hear of Ctrl-C: it is told.
     MUTANTS=0 "$top/tests/mutants.sh" >"$scratch/first" 2>&1 &
+    first=$!
+    MUTANTS=1 "$top/tests/mutants.sh" &
+    second=$!
+    trap 'kill "$first" "$second" || :; exit 130' INT TERM HUP
     status=0
-    MUTANTS=1 "$top/tests/mutants.sh" || status=$?
-    wait $! || status=$?
+    wait "$second" || status=$?
+    wait "$first" || status=$?
     cat "$scratch/first"
     exit "$status"
 fi
@@ -81,9 +86,10 @@ copy='test_cpu test_copy test_copy_faults test_direct'
 clean=test_sync_clean
 dirty='test_dirty test_dirty_beside'
 write='test_through test_rewrite test_append test_append_threads'
+other='test_advice test_memory test_number test_resize test_source test_sync'
 
 # What fails, or is too slow, without a mutant would prove nothing with one.
-for tests in "c $guard $try $copy $clean $dirty $write test_number test_sync" guard 'in_go .'; do
+for tests in "c $guard $try $copy $clean $dirty $write $other" guard 'in_go .' 'in_go . mmapgo'; do
     $tests >"$scratch/log" 2>&1 || { cat "$scratch/log"; fail "without a mutant this does not pass: $tests"; }
 done
 
