@@ -259,6 +259,29 @@ static void test_cut_while_opening(void **state)
     close_view(view);
 }
 
+static void test_cut_while_opening_to_read(void **state)
+{
+    (void)state;
+    const char *path = scratch("file");
+    mv_view *view;
+    mv_options o = with(0);
+    char byte;
+    /* The whole file: as if it was cut a moment later. */
+    WORKS(open_beside(path, &o, 10, &view));
+    if (mv_size(view) > PAGE)
+        REFUSED(-MV_ETRUNCATED, mv_read(view, &byte, 1, PAGE, ERR));
+    WORKS(mv_refresh(view, ERR));
+    SAME(mv_size(view), 10);
+    close_view(view);
+
+    /* A part must be there. */
+    o.length = 2 * PAGE;
+    REFUSED(-MV_ETRUNCATED, open_beside(path, &o, PAGE + 10, &view));
+    o.length = 0;
+    o.offset = PAGE;
+    REFUSED(-MV_ETRUNCATED, open_beside(path, &o, 10, &view));
+}
+
 static void test_grown_while_opening(void **state)
 {
     (void)state;
@@ -308,9 +331,11 @@ static void test_grown_while_growing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_file_size_limit),     TEST(test_file_over_the_limit), TEST(test_address_space_limit),
-        TEST(test_mapping_limit),       TEST(test_descriptor_limit),    TEST(test_cut_while_opening),
-        TEST(test_grown_while_opening), TEST(test_cut_below_file_size), TEST(test_grown_while_growing),
+        TEST(test_file_size_limit),           TEST(test_file_over_the_limit),
+        TEST(test_address_space_limit),       TEST(test_mapping_limit),
+        TEST(test_descriptor_limit),          TEST(test_cut_while_opening),
+        TEST(test_cut_while_opening_to_read), TEST(test_grown_while_opening),
+        TEST(test_cut_below_file_size),       TEST(test_grown_while_growing),
     };
     return RUN(tests);
 }
