@@ -140,9 +140,9 @@ int mv__source_path(struct mv__source *out, const char *path, const mv_options *
     return 0;
 }
 
-/* Opens the file behind fd anew. The name in /proc leads to the file itself,
- * whatever its path says by now. */
-static long open_behind(const struct mv__source *source, int fd, int flags)
+/* Opens the file behind fd anew, and stores its length if that is asked for. The
+ * name in /proc leads to the file itself, whatever its path says by now. */
+static long open_behind(const struct mv__source *source, int fd, int flags, uint64_t *length)
 {
     char name[PROC_NAME];
     (void)snprintf(name, sizeof name, "/proc/thread-self/fd/%d", fd);
@@ -151,8 +151,11 @@ static long open_behind(const struct mv__source *source, int fd, int flags)
         return again;
     struct stat st;
     long r = mv__sys.fstat((int)again, &st);
-    if (r == 0 && same_file(source, &st))
+    if (r == 0 && same_file(source, &st)) {
+        if (length)
+            *length = (uint64_t)st.st_size;
         return again;
+    }
     mv__sys.close((int)again);
     return r < 0 ? r : -ESTALE;
 }
@@ -186,9 +189,10 @@ int mv__source_descriptor(struct mv__source *out, int given, const mv_options *o
     if (r < 0)
         return r;
     /* Reading needs no description of its own, but has one where it can: the
-     * mapping would keep the caller's alive, with the locks on it. */
+     * mapping would keep the caller's alive, with the locks on it. A file of the
+     * network may be longer than the caller's descriptor still says. */
     out->given = given;
-    long own = open_behind(out, given, out->writable ? O_RDWR : O_RDONLY);
+    long own = open_behind(out, given, out->writable ? O_RDWR : O_RDONLY, &out->length);
     if (own < 0 && !out->writable)
         own = given;
     if (own < 0) {
@@ -507,7 +511,7 @@ int mv__source_open_again(struct mv__source *source, mv_error *err)
         mv__source_drop(source);
         return fd;
     }
-    long again = open_behind(source, fd, source->writable ? O_RDWR : O_RDONLY);
+    long again = open_behind(source, fd, source->writable ? O_RDWR : O_RDONLY, NULL);
     mv__source_return(source, fd);
     if (again < 0)
         return mv__fail(err, (int)again, "open", "the view's file cannot be opened again: %s",

@@ -296,6 +296,22 @@ static void test_grown_while_opening(void **state)
     close_view(view);
 }
 
+/* A descriptor may have been told its length a while ago: the open tells it anew. */
+static void test_grown_before_opening_again(void **state)
+{
+    (void)state;
+    const char *path = make_file(scratch("file"), 3 * PAGE);
+    int fd = open_file(path, O_RDONLY);
+    mv_view *view;
+    new_length = 5 * PAGE;
+    failing_on(FAILING_open, set_length, (void *)(uintptr_t)path);
+    WORKS(mv_open_fd(fd, NULL, &view, ERR));
+    failing_on(FAILING_open, NULL, NULL);
+    SAME(mv_size(view), 5 * PAGE);
+    close_view(view);
+    close(fd);
+}
+
 /* file_size is a promise: it holds, or the call fails. */
 static void test_cut_below_file_size(void **state)
 {
@@ -331,11 +347,17 @@ static void test_grown_while_growing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_file_size_limit),           TEST(test_file_over_the_limit),
-        TEST(test_address_space_limit),       TEST(test_mapping_limit),
-        TEST(test_descriptor_limit),          TEST(test_cut_while_opening),
-        TEST(test_cut_while_opening_to_read), TEST(test_grown_while_opening),
-        TEST(test_cut_below_file_size),       TEST(test_grown_while_growing),
+        TEST(test_file_size_limit),
+        TEST(test_file_over_the_limit),
+        TEST(test_address_space_limit),
+        TEST(test_mapping_limit),
+        TEST(test_descriptor_limit),
+        TEST(test_cut_while_opening),
+        TEST(test_cut_while_opening_to_read),
+        TEST(test_grown_while_opening),
+        TEST(test_grown_before_opening_again),
+        TEST(test_cut_below_file_size),
+        TEST(test_grown_while_growing),
     };
     return RUN(tests);
 }
