@@ -61,7 +61,7 @@ static void prefault_piece(mv_appender *a, uint64_t from, uint64_t to)
         ;
 }
 
-/* The size after a step. It is a multiple of the step, since the page cache
+/* The next size over this one. It is a multiple of the step, since the page cache
  * takes folios as large as their place is aligned: a size that is not makes a
  * quarter more of them, each with its fault. */
 static uint64_t whole_steps(uint64_t size, uint64_t step)
@@ -82,8 +82,8 @@ static int grow(mv_appender *a, uint64_t end, uint64_t least, mv_error *err)
     uint64_t needed = end + least;
     if (needed <= size)
         return 0;
-    uint64_t whole = a->step > limit - size ? limit : whole_steps(size, a->step);
-    whole = whole < needed ? needed : whole;
+    uint64_t below = larger(size, needed - 1);
+    uint64_t whole = a->step > limit - below ? limit : whole_steps(below, a->step);
     int r = mv__resize_grow(a->view, whole, whole > needed ? NULL : err);
     if (r == 0) {
         a->step = a->step > a->step_max / 2 ? a->step_max : a->step * 2;

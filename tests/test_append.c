@@ -101,6 +101,25 @@ static void test_steps_double(void **state)
     close_view(view);
 }
 
+/* A record that is longer than the step takes whole steps, too. */
+static void test_steps_of_long_records(void **state)
+{
+    (void)state;
+    mv_view *view = open_log(scratch("log"), 0, MIB);
+    mv_append_options o = MV_APPEND_OPTIONS_INIT;
+    mv_appender *a;
+    o.step_min = o.step_max = 1000;
+    WORKS(mv_appender_open(view, &o, &a, ERR));
+    append_record(a, 2500, 0, 0);
+    SAME(mv_size(view), 3000);
+    append_record(a, 500, 1, 2500); /* to the very end */
+    SAME(mv_size(view), 3000);
+    append_record(a, 1001, 2, 3000);
+    SAME(mv_size(view), 5000);
+    WORKS(mv_appender_close(a, ERR));
+    close_view(view);
+}
+
 /* A step over the reservation is all of it, also when it is doubled. */
 static void test_steps_without_end(void **state)
 {
@@ -461,6 +480,7 @@ int main(void)
         TEST(test_start),
         TEST(test_memory),
         TEST(test_steps_double),
+        TEST(test_steps_of_long_records),
         TEST(test_steps_without_end),
         TEST(test_reservation),
         TEST(test_no_room),
