@@ -67,6 +67,7 @@ static void test_parts(void **state)
     }
 }
 
+#ifdef MV__CPU_CHECKS
 #define PIECE ((size_t)64 << 10)
 
 /* Writes and tells whether that went past the caches. */
@@ -76,6 +77,7 @@ static bool goes_past(mv_view *view, const unsigned char *bytes, size_t n, size_
     SAME(mv_write(view, bytes, n, off, ERR), n);
     return view->rewrite_from == off + n && before != off + n;
 }
+#endif
 
 /* mv_write past the caches: in order, once, in large pieces, of what has been
  * prepared; the bytes arrive however they go. */
