@@ -264,28 +264,33 @@ __attribute__((used)) int64_t mv__copy_rest(void *to, const void *from, size_t n
 /* The least for which the string instruction is worth its start. */
 #define LEAST_STRING ((size_t)1 << 20)
 
-/* Is it better to copy past the caches? A store in them first reads the line
- * from memory. What is rewritten from end to end is not read again soon. */
-static bool goes_past_caches(const void *to, size_t n, const _Atomic uint64_t *word, uintptr_t note)
+/* A store in the caches first reads its line from memory: past them is better
+ * for what will not be read again soon, as what is rewritten from end to end. */
+enum mv__way mv__copy_way(const void *to, size_t n, const _Atomic uint64_t *word, uintptr_t note)
 {
     if (n >= PAST_CACHES)
-        return true;
-    if (note == MV__CPU_COUNT || !(note & MV__CPU_WRITE))
-        return false;
-    mv_view *view = (mv_view *)((uintptr_t)word - offsetof(mv_view, size));
-    return mv__rewrite_takes(view, (uint64_t)((const unsigned char *)to - view->data), n);
+        return MV__WAY_STREAM;
+    if (note != MV__CPU_COUNT && (note & MV__CPU_WRITE)) {
+        mv_view *view = (mv_view *)((uintptr_t)word - offsetof(mv_view, size));
+        if (mv__rewrite_takes(view, (uint64_t)((const unsigned char *)to - view->data), n))
+            return MV__WAY_STREAM;
+    }
+    return n >= LEAST_STRING && mv__cpu_has_string ? MV__WAY_STRING : MV__WAY_LOOP;
 }
 
 __attribute__((used)) int64_t mv__copy_large(void *to, const void *from, size_t n,
                                              const _Atomic uint64_t *word, uint64_t expected,
                                              uintptr_t note)
 {
-    mv__cpu_way *way = mv__cpu_loop;
-    if (goes_past_caches(to, n, word, note))
-        way = mv__cpu_stream;
-    else if (n >= LEAST_STRING && mv__cpu_has_string)
-        way = mv__cpu_string;
-    return way(to, from, n, word, expected, note);
+    switch (mv__copy_way(to, n, word, note)) {
+    case MV__WAY_STREAM:
+        return mv__cpu_stream(to, from, n, word, expected, note);
+    case MV__WAY_STRING:
+        return mv__cpu_string(to, from, n, word, expected, note);
+    case MV__WAY_LOOP:
+        break;
+    }
+    return mv__cpu_loop(to, from, n, word, expected, note);
 }
 #else
 static inline int64_t mv__cpu_checked(void *to, const void *from, size_t n,

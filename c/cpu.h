@@ -44,10 +44,9 @@ typedef int64_t mv__cpu_way(void *to, const void *from, size_t n, const _Atomic 
                             uint64_t expected, uintptr_t note);
 mv__cpu_way mv__cpu_checked;
 
-/* From MV__CPU_LARGE bytes on mv__cpu_checked ends in mv__copy_large, which
- * ends in one of these: by vectors, by the string instruction (is it made for
- * this: mv__cpu_has_string), by stores that go past the caches. */
-#define MV__CPU_LARGE ((size_t)64 << 10)
+/* From 64 KiB on mv__cpu_checked ends in mv__copy_large, which ends in one of
+ * these: by vectors, by the string instruction (is it made for this:
+ * mv__cpu_has_string), by stores that go past the caches. */
 mv__cpu_way mv__cpu_loop, mv__cpu_string, mv__cpu_stream, mv__copy_large;
 extern bool mv__cpu_has_string;
 #endif

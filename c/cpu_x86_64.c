@@ -30,7 +30,7 @@
  * take what mv__cpu_checked does: mv__cpu_loop, the vectors; mv__cpu_string,
  * rep movsb; and mv__cpu_stream, whose stores go past the caches.
  */
-#define LARGE "65536" /* MV__CPU_LARGE */
+#define LARGE "65536"
 
 /* A place in the code that C and the linker may know. */
 #define AT(name) "    .globl " name "\n    .hidden " name "\n" name ":\n"

@@ -91,6 +91,10 @@ const char *mv_strerror(int code)
         return "there is no such file";
     case ENOMEM:
         return "no memory or address space is left, or too many mappings";
+    case ENAMETOOLONG:
+        return "the path, or a part of it, is too long";
+    case ENOTDIR:
+        return "a part of the path is no directory";
     case ENOSPC:
         return "no space is left on the device";
     case ENXIO:

@@ -295,6 +295,12 @@ int mv__resize_check_limit(uint64_t to, mv_error *err);
  * negative errno that stopped it: -EFAULT where either side cannot be touched. */
 int mv__copy_kernel(void *in_view, void *buf, size_t n, uint32_t access, size_t *done);
 
+#ifdef MV__CPU_CHECKS
+/* mv__copy_way chooses among the ways of cpu.h for what mv__copy_large is given. */
+enum mv__way { MV__WAY_LOOP, MV__WAY_STRING, MV__WAY_STREAM };
+enum mv__way mv__copy_way(const void *to, size_t n, const _Atomic uint64_t *word, uintptr_t note);
+#endif
+
 /* ---- through ---- */
 
 /* mv__through_wanted tells whether mv_write may go through the view's file, for
@@ -376,7 +382,8 @@ void mv__sync_begin(mv_view *view, struct mv__span span, int fd);
 int mv__rewrite(mv_view *view, struct mv__span span, mv_error *err);
 
 /* mv__rewrite_takes tells whether a write of these bytes is part of what has
- * been prepared last. What lies before its end counts as rewritten from then on. */
+ * been prepared last. What lies before its end counts as rewritten from then on.
+ * It is not asked for what goes past the caches anyhow. */
 bool mv__rewrite_takes(mv_view *view, uint64_t off, uint64_t n);
 
 /* ---- caps ---- */

@@ -157,6 +157,8 @@ static int check_length(mv_view *view, struct mv__span span, int fd, mv_error *e
  * had set the mark before; and W's look comes after the fault (the processor
  * repeats what follows a faulting access, and the compiler cannot look ahead
  * of a copy that is behind a call). So W finds the mark, and takes it away.
+ * (Stores that go past the caches are drained by the interrupt that makes a page
+ * unwritable elsewhere, and by the fence before W's look.)
  * Where the kernel copies for W, it holds the page's lock while it writes, or
  * takes it afterwards to note the page as dirty: the same order.
  *

@@ -120,10 +120,11 @@ static void test_every_call_refuses_a_bad_error(void **state)
 static void test_strerror(void **state)
 {
     (void)state;
-    static const int codes[] = {MV_ETRUNCATED, EACCES,    EAGAIN, EBADF,  EBUSY,  ECHILD,  EDQUOT,
-                                EEXIST,        EFAULT,    EFBIG,  EINVAL, EIO,    EISDIR,  ELOOP,
-                                EMFILE,        ENFILE,    ENODEV, ENOENT, ENOMEM, ENOSPC,  ENXIO,
-                                EOPNOTSUPP,    EOVERFLOW, EPERM,  EROFS,  ESTALE, ETXTBSY, E2BIG};
+    static const int codes[] = {MV_ETRUNCATED, EACCES, EAGAIN,  EBADF,        EBUSY,   ECHILD,
+                                EDQUOT,        EEXIST, EFAULT,  EFBIG,        EINVAL,  EIO,
+                                EISDIR,        ELOOP,  ENOTDIR, ENAMETOOLONG, EMFILE,  ENFILE,
+                                ENODEV,        ENOENT, ENOMEM,  ENOSPC,       ENXIO,   EOPNOTSUPP,
+                                EOVERFLOW,     EPERM,  EROFS,   ESTALE,       ETXTBSY, E2BIG};
     enum { COUNT = sizeof codes / sizeof codes[0] };
     const char *unknown = mv_strerror(9999);
     CHECK(support_sentence(unknown, 160));

@@ -79,8 +79,8 @@ static bool goes_past(mv_view *view, const unsigned char *bytes, size_t n, size_
 }
 #endif
 
-/* mv_write past the caches: in order, once, in large pieces, of what has been
- * prepared; the bytes arrive however they go. */
+/* What mv_write does past the caches: in order, once, in large pieces, of what
+ * has been prepared; the bytes arrive however they go. */
 static void test_writes_go_past_the_caches(void **state)
 {
     (void)state;
@@ -109,6 +109,36 @@ static void test_writes_go_past_the_caches(void **state)
     CHECK(memcmp(got, bytes, 4 * PIECE) == 0);
     read_file(scratch("file"), got, PIECE, MIB / 2 - PIECE);
     CHECK(memcmp(got, bytes, PIECE) == 0);
+#endif
+}
+
+/* The way of a copy, by its size, by what has been prepared and by what the
+ * processor has. */
+static void test_ways(void **state)
+{
+    (void)state;
+#ifndef MV__CPU_CHECKS
+    skip_test("on this processor every copy goes one way");
+#else
+    mv_view *view = open_written(4 * MIB);
+    unsigned char *data = mv_data(view);
+    bool has = mv__cpu_has_string;
+    for (int string = 0; string < 2; string++) {
+        mv__cpu_has_string = string;
+        enum mv__way large = string ? MV__WAY_STRING : MV__WAY_LOOP;
+        static const uintptr_t notes[] = {0, MV__CPU_WRITE, MV__CPU_COUNT};
+        for (size_t i = 0; i < 3; i++) {
+            CHECK(mv__copy_way(data, PIECE, &view->size, notes[i]) == MV__WAY_LOOP);
+            CHECK(mv__copy_way(data, MIB, &view->size, notes[i]) == large);
+            CHECK(mv__copy_way(data, 16 * MIB, &view->size, notes[i]) == MV__WAY_STREAM);
+        }
+        WORKS(mv_advise(view, 0, MV_TO_END, MV_ADVICE_REWRITE, ERR));
+        CHECK(mv__copy_way(data, MIB, &view->size, 0) == large); /* a read */
+        CHECK(mv__copy_way(data, MIB, &view->size, MV__CPU_WRITE) == MV__WAY_STREAM);
+        CHECK(mv__copy_way(data + MIB, 3 * MIB, &view->size, MV__CPU_WRITE) == MV__WAY_STREAM);
+    }
+    mv__cpu_has_string = has;
+    close_view(view);
 #endif
 }
 
@@ -238,7 +268,7 @@ int main(void)
 {
     const struct CMUnitTest first[] = {TEST(test_old_kernels)};
     const struct CMUnitTest tests[] = {
-        TEST(test_rewrite), TEST(test_parts),  TEST(test_writes_go_past_the_caches),
+        TEST(test_rewrite), TEST(test_parts),  TEST(test_writes_go_past_the_caches),    TEST(test_ways),
         TEST(test_refused), TEST(test_pinned), TEST(test_small_folios_are_not_dropped),
     };
     int failed = cmocka_run_group_tests(first, support_group_begin_cold, support_group_end);
