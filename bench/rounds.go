@@ -9,6 +9,7 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"time"
 
@@ -169,20 +170,10 @@ func (b *block) round(r int, ops []int) ([]sample, error) {
 	return samples, nil
 }
 
-// order returns the order of n variants in a round. Every two rounds it starts
-// one further on, and of the two one runs backwards: so no variant has the same
-// place or the same neighbour in front of it all the time.
-func order(round, n int) []int {
-	ks := make([]int, n)
-	for i := range ks {
-		place := i
-		if round%2 == 1 {
-			place = n - 1 - i
-		}
-		ks[place] = (i + round/2) % n
-	}
-	return ks
-}
+// order returns the order of n variants in a round: shuffled, not rotated, since
+// what a variant finds in the caches is what the one before it has left there, and
+// none must have the same one before it always. It is the same in every run.
+func order(round, n int) []int { return rand.New(rand.NewPCG(uint64(round), 1)).Perm(n) }
 
 // sample times ops passes of v on each of its goroutines.
 func (b *block) sample(v *variant, ops int) (sample, error) {

@@ -136,10 +136,10 @@ static int by_call(struct work *w, struct way *v, long first, long n)
         .impl = "uring", .op = name, .open = open_uring, .run = run_uring, .close = close_uring, \
         .batch = at_once, .most = largest, .not_for = mask                                       \
     }
-#define MAPPED_WAY(who, how, opener, runner, mask)                                       \
-    {                                                                                    \
-        .impl = who, .op = how, .open = opener, .prepare = stay_writable, .run = runner, \
-        .close = close_way_all, .not_for = mask                                          \
+#define MAPPED_WAY(who, how, opener, runner, mask)                                      \
+    {                                                                                   \
+        .impl = who, .op = how, .open = opener, .settle = stay_writable, .run = runner, \
+        .close = close_way_all, .not_for = mask                                         \
     }
 #define FILE_WAY(who, how, opener, runner, mask)                                                       \
     {                                                                                                  \
@@ -181,7 +181,7 @@ static struct way ways[] = {
     {.impl = "mmap",
      .op = "memcpy",
      .open = open_way_map,
-     .prepare = stay_writable,
+     .settle = stay_writable,
      .run = by_memcpy,
      .close = close_way_all,
      .again = 1},
@@ -211,7 +211,8 @@ static int measure_copy(const struct row *row, const struct order *order)
     int rc = open_stage(&stage, &w, order, "c-copy", SPAN, MIB);
     w.walk = (struct walk){SPAN, 1, 0};
     if (rc == 0)
-        rc = say_state(&w, SPAN, "; all in the page tables, writable before each sample of writing");
+        rc = say_state(&w, SPAN,
+                       "; all in the page tables; a sample of writing that took faults is taken again");
     if (rc == 0)
         rc = open_ways(&w, ways, WAYS);
     for (int b = 0; rc == 0 && b < BLOCKS; b++) /* what writes comes last: it changes the content */
@@ -223,6 +224,6 @@ static int measure_copy(const struct row *row, const struct order *order)
 }
 
 const struct row copy_rows[] = {
-    {"Copy", 0, 16, "reads and writes of 64 bytes to 1 MiB, in memory", measure_copy},
+    {"Copy", 0, 24, "reads and writes of 64 bytes to 1 MiB, in memory", measure_copy},
     {0},
 };

@@ -233,11 +233,12 @@ static int count_ways(const struct goal_block *b)
 static int goal_round(struct scene *s, const struct goal_block *b, int round)
 {
     struct goal_sample samples[MOST_WAYS] = {{0}};
-    int n = count_ways(b), r = round < 0 ? 0 : round;
+    int n = count_ways(b), order[MOST_WAYS];
     if (step() != 0)
         return -1;
+    order_of(round < 0 ? 0 : round, n, order);
     for (int place = 0; place < n; place++) {
-        int k = ((r % 2 ? n - 1 - place : place) + r / 2) % n;
+        int k = order[place];
         if (take_way(s, &b->ways[k], &samples[k]) != 0)
             return -1;
         if (b->latencies && take_latencies(s, &b->ways[k], &samples[k].slowest) != 0)

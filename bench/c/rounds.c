@@ -188,16 +188,32 @@ static long calibrate(struct block *block, const struct variant *v)
     }
 }
 
-/* run_round takes a sample of each variant. Every two rounds the order starts
- * one further on, and of the two one runs backwards. */
+/* Shuffled, not rotated: what a variant finds in the caches is what the one
+ * before it has left there, and none must have the same one before it always. */
+void order_of(int round, int n, int *ks)
+{
+    uint64_t x = ((uint64_t)round + 1) * 0x9E3779B97F4A7C15U;
+    for (int k = 0; k < n; k++)
+        ks[k] = k;
+    for (int left = n; left > 1; left--) {
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        int chosen = (int)((x * 2685821657736338717ULL >> 33) % (unsigned)left), last = ks[left - 1];
+        ks[left - 1] = ks[chosen];
+        ks[chosen] = last;
+    }
+}
+
+/* run_round takes a sample of each variant. */
 static int run_round(struct block *block, int round, const long *ops, struct sample *out)
 {
-    int n = block->count;
+    int n = block->count, order[MAX_VARIANTS];
     if (step() != 0)
         return -1;
+    order_of(round, n, order);
     for (int place = 0; place < n; place++) {
-        int i = round % 2 ? n - 1 - place : place;
-        int k = (i + round / 2) % n;
+        int k = order[place];
         if (take(block, &block->variants[k], ops[k], &out[k]) != 0)
             return -1;
     }

@@ -65,6 +65,10 @@ void fill_random(void *buf, size_t n, uint64_t *seed);
 /* now returns seconds of a clock that only goes forward. */
 double now(void);
 
+/* order_of fills ks with the order of n variants in a round: another one each
+ * time, and the same in every run. */
+void order_of(int round, int n, int *ks);
+
 /* step waits for the turn of this runner, before each round: with BENCH_STEP=IN,OUT
  * it writes a byte to the descriptor OUT and waits for one from IN, so that two
  * builds of a runner can take turns. It returns 0, or -1 after a message. */

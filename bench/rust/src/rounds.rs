@@ -287,12 +287,17 @@ fn touch(run: &mut Loop, set: usize) -> Outcome<()> {
     Ok(())
 }
 
-/// Every two rounds the order starts one further on, and of the two one runs
-/// backwards.
+/// Shuffled, not rotated: what a variant finds in the caches is what the one before
+/// it has left there, and none must have the same one before it always.
 fn order(round: usize, n: usize) -> Vec<usize> {
-    let mut ks: Vec<usize> = (0..n).map(|i| (i + round / 2) % n).collect();
-    if round % 2 == 1 {
-        ks.reverse();
+    let mut x = (round as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut ks: Vec<usize> = (0..n).collect();
+    for left in (2..=n).rev() {
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        let chosen = (x.wrapping_mul(2_685_821_657_736_338_717) >> 33) as usize % left;
+        ks.swap(left - 1, chosen);
     }
     ks
 }
@@ -418,7 +423,7 @@ mod tests {
     fn order_gives_each_variant_every_place() {
         for n in 1..8 {
             let mut places = vec![std::collections::HashSet::new(); n];
-            for r in 0..2 * n {
+            for r in 0..30 * n {
                 for (place, k) in order(r, n).into_iter().enumerate() {
                     places[k].insert(place);
                 }
