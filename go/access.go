@@ -167,11 +167,16 @@ func (v *View) copy(dst, src *byte, n int, h *heat, off int64) (done bool) {
 		at := uint64(off) + h.lead
 		first, last := at>>pieceShift, (at+uint64(n)-1)>>pieceShift
 		i := first >> chunkShift
-		if first>>6 != last>>6 || i >= uint64(len(h.chunks)) {
+		if i >= uint64(len(h.chunks)) {
 			return false
 		}
 		chunk := h.chunks[i].Load()
-		if chunk == nil || ^word(chunk, first>>6).Load()>>(first&63)&(2<<((last-first)&63)-1) != 0 {
+		if chunk == nil {
+			return false
+		}
+		// Most accesses are within a piece: one bit to test.
+		seen := word(chunk, first>>6).Load() >> (first & 63)
+		if seen&1 == 0 || first != last && (first>>6 != last>>6 || ^seen&(2<<((last-first)&63)-1) != 0) {
 			return false
 		}
 	}
