@@ -170,13 +170,11 @@ func (v *View) copy(dst, src *byte, n int, h *heat, off int64) (done bool) {
 		if i >= uint64(len(h.chunks)) {
 			return false
 		}
-		chunk := h.chunks[i].Load()
-		if chunk == nil {
+		seen := word(h.chunks[i].Load(), first>>6).Load()
+		if seen&(1<<(first&63)) == 0 { // most accesses are within a piece: one bit to test
 			return false
 		}
-		// Most accesses are within a piece: one bit to test.
-		seen := word(chunk, first>>6).Load() >> (first & 63)
-		if seen&1 == 0 || first != last && (first>>6 != last>>6 || ^seen&(2<<((last-first)&63)-1) != 0) {
+		if first != last && (first>>6 != last>>6 || ^seen>>(first&63)&(2<<((last-first)&63)-1) != 0) {
 			return false
 		}
 	}

@@ -37,7 +37,8 @@ const (
 	coldStep = 1 << 20
 )
 
-// A heat is the bitmap of one view. Chunks come when they are first needed.
+// A heat is the bitmap of one view. Chunks come when they are first needed: until
+// then all of them are noneSeen, in which no bit is ever set.
 type heat struct {
 	lead   uint64 // where in its first piece the view begins
 	words  int    // of the whole bitmap
@@ -45,18 +46,24 @@ type heat struct {
 	chunks []atomic.Pointer[atomic.Uint64]
 }
 
+var noneSeen [chunkWords]atomic.Uint64
+
 // allCold is the heat of a view of which nothing was seen yet.
 var allCold heat
 
 func newHeat(v *View) *heat {
 	pieces := uint64(v.end-v.first) >> pieceShift
 	words := (pieces + 63) / 64
-	return &heat{
+	h := &heat{
 		lead:   uint64(uintptr(v.base) - v.first),
 		words:  int(words),
 		page:   uint64(os.Getpagesize()),
 		chunks: make([]atomic.Pointer[atomic.Uint64], (words+chunkWords-1)/chunkWords),
 	}
+	for i := range h.chunks {
+		h.chunks[i].Store(&noneSeen[0])
+	}
+	return h
 }
 
 // word returns word w of a chunk.
@@ -77,7 +84,7 @@ func (h *heat) has(off, n uint64) bool {
 			return false
 		}
 		chunk, mask := h.chunks[next>>chunkShift].Load(), between(next, min(last, next|63))
-		if chunk == nil || word(chunk, next>>6).Load()&mask != mask {
+		if word(chunk, next>>6).Load()&mask != mask {
 			return false
 		}
 	}
@@ -97,7 +104,7 @@ func (h *heat) set(off, n uint64, seen bool) {
 	for next := first; next <= last; next = (next | 63) + 1 {
 		mask := between(next, min(last, next|63))
 		if !seen {
-			if chunk := h.chunks[next>>chunkShift].Load(); chunk != nil {
+			if chunk := h.chunks[next>>chunkShift].Load(); chunk != &noneSeen[0] {
 				word(chunk, next>>6).And(^mask)
 			}
 			continue
@@ -108,11 +115,11 @@ func (h *heat) set(off, n uint64, seen bool) {
 
 // chunk returns the ith chunk, and makes it first if it is not there.
 func (h *heat) chunk(i uint64) *atomic.Uint64 {
-	if chunk := h.chunks[i].Load(); chunk != nil {
+	if chunk := h.chunks[i].Load(); chunk != &noneSeen[0] {
 		return chunk
 	}
 	made := make([]atomic.Uint64, h.wordsOf(int(i)))
-	h.chunks[i].CompareAndSwap(nil, &made[0])
+	h.chunks[i].CompareAndSwap(&noneSeen[0], &made[0])
 	return h.chunks[i].Load()
 }
 
@@ -122,7 +129,7 @@ func (h *heat) wordsOf(chunk int) int { return min(h.words-chunk*chunkWords, chu
 func (h *heat) forget(k, parts int) {
 	for i := range h.chunks {
 		chunk, n := h.chunks[i].Load(), h.wordsOf(i)
-		if chunk == nil {
+		if chunk == &noneSeen[0] {
 			continue
 		}
 		for w := n * k / parts; w < n*(k+1)/parts; w++ {
@@ -136,7 +143,7 @@ func (h *heat) forget(k, parts int) {
 // count returns how many bits are set.
 func (h *heat) count() (n int) {
 	for i := range h.chunks {
-		if chunk := h.chunks[i].Load(); chunk != nil {
+		if chunk := h.chunks[i].Load(); chunk != &noneSeen[0] {
 			for w := range h.wordsOf(i) {
 				n += bits.OnesCount64(word(chunk, uint64(w)).Load())
 			}
