@@ -192,7 +192,7 @@ static int take(struct work *w, struct way *v, long first, long n, struct taken 
     if (w->count & COUNT_LATENCIES && !(w->latencies = malloc((size_t)n * sizeof *w->latencies)))
         return work_fail(w, v, "no memory");
     int rc = run_checked(w, v, first, n, out);
-    for (int i = 0; rc == 0 && v->settle && out->faults > 0 && i < MOST_SETTLINGS; i++)
+    for (int i = 0; rc == 0 && v->settle && !w->sync && out->faults > 0 && i < MOST_SETTLINGS; i++)
         rc = v->settle(w, v) == 0 ? run_checked(w, v, first, n, out)
                                   : work_fail(w, v, "cannot be prepared");
     if (w->latencies && rc == 0)

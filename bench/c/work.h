@@ -80,7 +80,8 @@ struct way {
     const char *impl, *op;
     int (*open)(struct work *, struct way *); /* once; ABSENT: not on this machine */
     int (*prepare)(struct work *, struct way *);
-    int (*settle)(struct work *, struct way *); /* after a sample with faults, which is taken again */
+    int (*settle)(struct work *,
+                  struct way *); /* after a sample with faults, taken again; not with a sync */
     int (*run)(struct work *, struct way *, long first, long n);
     void (*close)(struct work *, struct way *);
     int again;           /* the second of the A/A pair */

@@ -31,11 +31,17 @@ type agreement struct {
 	noise  []moved // the medians of the A/A pairs, of both runs
 }
 
-// warm tells whether a block is about memory alone. What waits for a disk is as
-// slow as the disk happens to be.
+// warm tells whether a block is about memory alone. What waits for a disk, or has
+// the file system find blocks, is as slow as that happens to be.
 func (g *group) warm() bool {
-	cold := g.keys["cache"] == "cold" || g.keys["cache"] == "first" || strings.HasPrefix(g.name, "Cold") ||
-		strings.HasPrefix(g.name, "GoCold") || strings.HasPrefix(g.name, "Delayed")
+	if slices.Contains([]string{"cold", "first", "fresh"}, g.keys["cache"]) || g.keys["sync"] != "" && g.keys["sync"] != "none" {
+		return false
+	}
+	for _, name := range []string{"Cold", "Delayed", growthPrefix, "Append"} {
+		if strings.HasPrefix(g.name, name) {
+			return false
+		}
+	}
 	for _, s := range g.series {
 		for _, word := range []string{"sync", "Sync", "Flush", "O_DIRECT"} {
 			if strings.Contains(s.op, word) {
@@ -46,7 +52,7 @@ func (g *group) warm() bool {
 			return false
 		}
 	}
-	return !cold
+	return true
 }
 
 func agree(a, b *report) (agreement, error) {
