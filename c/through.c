@@ -16,7 +16,7 @@
 
 /* The window of write-back, in bytes of the file: large enough for the device,
  * small against what a sync still has to wait for. */
-#define WINDOW ((uint64_t)8 << 20)
+#define WINDOW ((uint64_t)4 << 20)
 
 bool mv__through_wanted(const mv_view *view)
 {

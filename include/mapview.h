@@ -209,7 +209,7 @@ typedef struct mv_options {
  *
  * MV_OPEN_SEQUENTIAL is for accesses that run forward. Much is read ahead. On a
  * shared write view of a regular file mv_write begins the write-back of each
- * 8 MiB of the file that it has come to the end of, for which it may have to
+ * 4 MiB of the file that it has come to the end of, for which it may have to
  * wait for the device, and the mv_sync at the end has little left to do; when
  * that write-back fails, the view holds the failure as that of a sync.
  * From 64 KiB on mv_write hands its bytes to pwrite.

@@ -374,6 +374,8 @@ static void test_child_of_fork(void **state)
 
 /* ---- MV_OPEN_SEQUENTIAL ---- */
 
+#define WINDOW (4 * MIB) /* as in through.c */
+
 static bool note_begun(unsigned k, long *result, void *argument)
 {
     (void)k;
@@ -396,14 +398,14 @@ static void test_sequential_writes(void **state)
         failing_on(FAILING_sync_file_range, note_begun, &begun);
         SAME(WORKS(mv_write(view, mib, MIB, at, ERR)), MIB);
         writes += failing_count(FAILING_pwrite);
-        SAME(begun, (at + MIB) / (8 * MIB));
+        SAME(begun, (at + MIB) / WINDOW);
     }
     SAME(writes, 20);
     for (uint64_t at = 0; at < 20 * MIB; at += PAGE)
         SAME(((char *)mv_data(view))[at], at / MIB + 1);
     /* Records of any size begin it, too, and are stored. */
     failing_reset();
-    for (uint64_t at = 8 * MIB - 3000; at < 8 * MIB; at += 1000)
+    for (uint64_t at = WINDOW - 3000; at < WINDOW; at += 1000)
         SAME(WORKS(mv_write(view, bytes, 1000, at, ERR)), 1000);
     SAME(failing_count(FAILING_sync_file_range), 1);
     SAME(failing_count(FAILING_pwrite), 0);
@@ -421,7 +423,7 @@ static void test_small_sequential_writes(void **state)
     memset(bytes, 0xEE, sizeof bytes);
     SAME(mv_write(view, bytes, 1, 0, ERR), 1); /* the first finds out how to copy */
     for (int i = 0; i < 4; i++) {
-        uint64_t at = i < 3 ? 8 * MIB - 200 + (uint64_t)i * 100 : 0;
+        uint64_t at = i < 3 ? WINDOW - 200 + (uint64_t)i * 100 : 0;
         failing_reset();
         WORKS(mv_sync(view, 0, MV_TO_END, MV_SYNC_DATA, ERR));
         SAME(failing_count(FAILING_msync), 1);
@@ -438,7 +440,7 @@ static void test_small_sequential_writes(void **state)
     SAME(mv_write(view, bytes, 5, 17 * MIB, ERR), 0);
     close_view(view);
     unsigned char got[300];
-    read_file(path, got, 300, 8 * MIB - 200);
+    read_file(path, got, 300, WINDOW - 200);
     CHECK(memcmp(got, bytes, 300) == 0);
 }
 
@@ -447,7 +449,7 @@ static void test_windows_of_a_part(void **state)
 {
     (void)state;
     const char *path = make_sparse(scratch("file"), 12 * MIB);
-    mv_view *view = open_part(path, MV_OPEN_SEQUENTIAL, 8 * MIB - 100);
+    mv_view *view = open_part(path, MV_OPEN_SEQUENTIAL, WINDOW - 100);
     static const bool handlers[] = {true, false};
     for (size_t i = 0; i < 2; i++) {
         failing_reset();
@@ -459,7 +461,7 @@ static void test_windows_of_a_part(void **state)
         SAME(failing_count(FAILING_sync_file_range), 1);
         close_view(view);
         view =
-            open_part(path, MV_OPEN_SEQUENTIAL | (handlers[i] ? MV_OPEN_NO_HANDLER : 0), 8 * MIB - 100);
+            open_part(path, MV_OPEN_SEQUENTIAL | (handlers[i] ? MV_OPEN_NO_HANDLER : 0), WINDOW - 100);
     }
     close_view(view);
 }
@@ -474,12 +476,12 @@ static void test_failed_write_back(void **state)
         mv_view *view = open_part(path, MV_OPEN_SEQUENTIAL, 0);
         failing_reset();
         failing_arm(FAILING_sync_file_range, 1, results[i], true);
-        SAME(WORKS(mv_write(view, bytes, 100, 8 * MIB - 50, ERR)), 100);
+        SAME(WORKS(mv_write(view, bytes, 100, WINDOW - 50, ERR)), 100);
         CHECK(failing_fired());
         failing_reset();
         if (results[i] == -EIO) {
             REFUSED(-EIO, mv_sync(view, 0, 1, MV_SYNC_DATA, ERR));
-            AT(0, 8 * MIB, 0);
+            AT(0, WINDOW, 0);
             FAILED_OP("sync_file_range");
             close_failed(view, -EIO);
         } else {
@@ -493,7 +495,7 @@ static void write_window_in_child(void *argument)
 {
     mv_view *view = argument;
     failing_reset();
-    WORKS(mv_write(view, bytes, 100, 8 * MIB - 50, ERR));
+    WORKS(mv_write(view, bytes, 100, WINDOW - 50, ERR));
     SAME(failing_count(FAILING_sync_file_range), 0); /* its failure is the parent's to be told */
     close_view(view);
 }

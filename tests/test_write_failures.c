@@ -4,7 +4,7 @@
 
 enum { PAGES = 4 };
 
-#define WINDOW ((uint64_t)8 << 20)
+#define WINDOW ((uint64_t)4 << 20)
 
 static char path[512];
 static mv_view *view;
