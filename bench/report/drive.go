@@ -281,6 +281,9 @@ func tooLong(t task, done int, took float64) bool {
 	return done >= 2 && took*float64(done+1)/float64(done) > 1.5*t.budget
 }
 
+// leastSeconds is what a runner is given at least: none takes 0.
+const leastSeconds = 0.001
+
 // process runs the runner once, in a folder that is empty before and removed after.
 func (d *driver) process(t task, share float64, status string, text io.Writer) error {
 	files, err := os.MkdirTemp(d.files, "bench-files.")
@@ -289,7 +292,7 @@ func (d *driver) process(t task, share float64, status string, text io.Writer) e
 	}
 	defer os.RemoveAll(files)
 	args := append(t.runner.command[1:len(t.runner.command):len(t.runner.command)], "-dir", files, "-row", t.name,
-		"-seconds", fmt.Sprintf("%.3f", share), "-run", status)
+		"-seconds", fmt.Sprintf("%.3f", max(share, leastSeconds)), "-run", status)
 	cmd := exec.Command(t.runner.command[0], args...)
 	cmd.Stdout, cmd.Stderr = text, os.Stderr
 	if err := d.wait(cmd); err != nil {

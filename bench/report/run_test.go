@@ -200,6 +200,17 @@ func TestRunTakesSeveralProcesses(t *testing.T) {
 	}
 }
 
+// As little time as can be asked for is still some, for every runner.
+func TestRunOfNoTime(t *testing.T) {
+	b := newFakeBench(t, fakeGo, "BENCH_SECONDS=0.0001")
+	if _, text, err := b.run("ROW=Cold"); err != nil {
+		t.Fatal(text)
+	}
+	if got := b.log(); got != "c Cold 0.001\ngo Cold 0.001\n" {
+		t.Errorf("asked for %q", got)
+	}
+}
+
 // A row that fails leaves no table and no raw text, not even of half a line.
 func TestRunShowsNoTableOfAFailedRun(t *testing.T) {
 	for env, sentence := range map[string]string{"FAILS=Once": "the row Once of the c runner failed", "HALF=Read": "the raw text of the row Read"} {
