@@ -211,6 +211,21 @@ func TestRunOfNoTime(t *testing.T) {
 	}
 }
 
+// Some rows by name do not take the place of a run of all.
+func TestRowsOfAFullRunLeaveItAsItIs(t *testing.T) {
+	b := newFakeBench(t, fakeGo)
+	for _, row := range []string{"", "Cold"} {
+		if _, text, err := b.run("full", "ROW="+row); err != nil {
+			t.Fatal(text)
+		}
+	}
+	for folder, want := range map[string]int{"full": 8, "row": 3} { // with that of what is skipped
+		if texts, _ := filepath.Glob(b.path("bench/raw/" + folder + "/*.txt")); len(texts) != want {
+			t.Errorf("%s: %v", folder, texts)
+		}
+	}
+}
+
 // A row that fails leaves no table and no raw text, not even of half a line.
 func TestRunShowsNoTableOfAFailedRun(t *testing.T) {
 	for env, sentence := range map[string]string{"FAILS=Once": "the row Once of the c runner failed", "HALF=Read": "the raw text of the row Read"} {
