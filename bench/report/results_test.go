@@ -97,6 +97,33 @@ func TestClaimsAreJudgedByTheirFigures(t *testing.T) {
 	}
 }
 
+// A number that a note names is what the figures are held to.
+func TestClaimsOfANumberAreJudgedByIt(t *testing.T) {
+	verdict := func(says string, v ...float64) claimVerdict {
+		for _, c := range claims {
+			if strings.HasPrefix(c.says, says) {
+				return c.judge(v)
+			}
+		}
+		t.Fatalf("there is no claim %q", says)
+		return ""
+	}
+	for _, c := range []struct{ got, want claimVerdict }{
+		{verdict("Random stores without a sync", 11.2, 104), onlyWhen},
+		{verdict("Random stores without a sync", 25, 80), holds},
+		{verdict("Random stores without a sync", 11, 12), holdsNot},
+		{verdict("malloc recycles", 385), holds},
+		{verdict("malloc recycles", 25), less},
+		{verdict("malloc recycles", 0.9), holdsNot},
+		{verdict("Without a sync, on a file", 167, 169, 1.46, 1.48), holds},
+		{verdict("Without a sync, on a file", 167, 169, 1.46, 0.9), onlyWhen},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s, not %s", c.got, c.want)
+		}
+	}
+}
+
 // Every claim can be judged and said with as many figures as it has measures.
 func TestClaimsAreWellFormed(t *testing.T) {
 	for _, c := range claims {
