@@ -124,6 +124,29 @@ func TestClaimsOfANumberAreJudgedByIt(t *testing.T) {
 	}
 }
 
+// The first reason that fits counts: it has to be that of the loss.
+func TestReasonsFitTheirLosses(t *testing.T) {
+	for text, want := range map[string]string{
+		"Go Delayed, 4 KiB, at random, cold: mapview ReadAt Resident: os.File ReadAt":                             "Resident is a promise",
+		"C Update, 64 bytes, at random, resident, folio 1048576, sync batch: mapview mv_write: libc pwrite":       "On large folios",
+		"C Update, 64 bytes, at random, resident, folio 4096, sync batch: mapview mv_write: libc pwrite":          "After a sync",
+		"Go GoSync, 64 bytes, records 1, at random, sync full: mapview WriteAt+Sync,page: os.File WriteAt+Sync":   "On large folios",
+		"Go GoSync, 64 bytes, records 1, at random, sync full: mapview WriteAt+Sync,random: os.File WriteAt+Sync": "After a sync",
+		"C PrefaultLarge, 1 byte: mapview mv_prefault: mmap faults":                                               "The same stores",
+	} {
+		got := noReason
+		for _, r := range reasons {
+			if r.pattern.MatchString(text) {
+				got = r.text
+				break
+			}
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%s: %s", text, got)
+		}
+	}
+}
+
 // Every claim can be judged and said with as many figures as it has measures.
 func TestClaimsAreWellFormed(t *testing.T) {
 	for _, c := range claims {
