@@ -310,6 +310,11 @@ static int sync_all(struct scene *s)
     return msync(s->map, s->size, MS_SYNC);
 }
 
+static int sync_one(struct scene *s)
+{
+    return msync(s->map + s->size / 2, s->unit, MS_SYNC);
+}
+
 static int sync_file(struct scene *s)
 {
     return fdatasync(s->fd);
@@ -368,6 +373,7 @@ static int check_one(struct scene *s)
         {"mmap", "msync", dirty_map_of_others, sync_all, check_one, 0},             \
             {"mapview", "mv_sync", dirty_view_of_others, sync_range, check_one, 0}, \
             {"libc", "fdatasync", dirty_map_of_others, sync_file, check_one, 0},    \
+            {"mmap", "msync,range", dirty_map_of_others, sync_one, check_one, 0},   \
             {"mmap", "msync,alone", dirty_map, sync_all, check_one, 0},             \
             {"mmap", "msync", dirty_map_of_others, sync_all, check_one, 1},         \
     }
