@@ -48,7 +48,7 @@ func writeTable(w io.Writer, r *report) error {
 
 // method is told in the table and on the results page.
 var method = []string{
-	"All variants of a block run in turns in one process: a round gives each of them 1 to 2 ms (where one op is " +
+	"All variants of a block run in turns in one process: a round gives each of them 0.25 to 3 ms (where one op is " +
 		"longer: one op) in an order that changes from round to round.",
 	"A ratio is taken within a round, and what stands here is the median of the rounds' ratios with their quartiles: " +
 		"so what disturbs the machine disturbs both sides of it.",
