@@ -153,7 +153,7 @@ func (g *group) outOfReach(want goal, other *series) (string, error) {
 // where names the block in the list of what is missed.
 func (g *group) where() string {
 	if g.lang == "go" {
-		return fmt.Sprintf("Go %s, %s", g.name, bytesText(g.size))
+		return "Go " + g.place()
 	}
 	return g.name
 }

@@ -170,7 +170,7 @@ func TestGoalsOfReading(t *testing.T) {
 		{"Hot/lang=go/ROW/size=64/set=1MiB", map[string][2]float64{ours: {11.4, 1}, exp: {4.6, 1}, resident: {10, 1}},
 			[]string{"goals: 2 of 2", "in memory: 1.40 ns"}},
 		{"Hot/lang=go/ROW/size=64/set=1MiB", map[string][2]float64{ours: {11.6, 1}, exp: {4.6, 1}, resident: {10, 1}},
-			[]string{"goals: 0 of 2", "in memory: 1.60 ns", "Go Hot, 64 bytes: at most 2.5"}},
+			[]string{"goals: 0 of 2", "in memory: 1.60 ns", "Go Hot, 64 bytes, set 1MiB: at most 2.5"}},
 		{"Hot/lang=go/ROW/size=64/set=7MiB", map[string][2]float64{ours: {11.6, 1}, exp: {4.6, 1}}, nil},
 		{"Cold/lang=go/ROW/size=4096", map[string][2]float64{ours: {100, 10}, exp: {150, 30}, direct: {90, 10}, file: {100, 10}},
 			[]string{"goals: 1 of 2", "x/exp/mmap: 1.50 (1.50-1.50); out of reach here, since device O_DIRECT is 1.67", "the clock: 3.00"}},
