@@ -152,7 +152,7 @@ func (p *page) writeDecisions() {
 		p.say("- **Opened for one use:** `read`, at all sizes measured.")
 	}
 	p.say("- **Not in memory:** the disk decides. Tell the kernel what comes (`MV_OPEN_RANDOM`, `mv_prefetch`), whichever you use.")
-	p.say("- **Scattered updates that are synced:** `pwrite`, or mapview's `mv_write` and `mv_sync`; never plain stores and `msync` on large folios.\n")
+	p.say("- **Scattered updates that are synced:** `pwrite`, or mapview's `mv_write` to a view with `MV_OPEN_RANDOM` and `mv_sync`; never plain stores and `msync` on large folios.\n")
 	p.say("| When you | mapview | mmap by hand | read, write | take |\n| --- | ---: | ---: | ---: | --- |")
 	for _, d := range decisions {
 		line := decide(p.r, d)
