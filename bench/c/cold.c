@@ -72,6 +72,15 @@ static int by_prefetch(struct work *w, struct way *v, long first, long n)
     return by_mv_copy(w, v, first, n);
 }
 
+/* The same by hand, a call for each. */
+static int by_willneed(struct work *w, struct way *v, long first, long n)
+{
+    for (long i = 0; i < n; i++)
+        if (madvise(v->data + place_of(w->walk, first + i), w->walk.size, MADV_WILLNEED) != 0)
+            return -1;
+    return by_memcpy(w, v, first, n);
+}
+
 #define VIEW(how, runner, flags, mask)                                                             \
     {                                                                                              \
         .impl = "mapview", .op = how, .prepare = cold_view, .run = runner, .close = close_way_all, \
@@ -102,6 +111,13 @@ static struct way ways[] = {
     MAP("memcpy", MADV_NORMAL, 0, 0),
     MAP("memcpy,RANDOM", MADV_RANDOM, NOT_IN_ORDER, 0),
     MAP("memcpy,SEQUENTIAL", MADV_SEQUENTIAL, NOT_RANDOM, 0),
+    {.impl = "mmap",
+     .op = "WILLNEED+memcpy,RANDOM",
+     .prepare = cold_map,
+     .run = by_willneed,
+     .close = close_way_all,
+     .kind = MADV_RANDOM,
+     .not_for = NOT_IN_ORDER},
     FD("libc", "pread", by_pread, 0, 0),
     FD("aio", "aio_read+aio_suspend", run_aio, 0, 0),
     URING("uring", "submit+wait", 0, 0, 0),

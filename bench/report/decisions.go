@@ -28,7 +28,7 @@ var decisions = []decision{
 	{when: "the same, of 4 MiB", block: "Once/lang=c/size=4194304", mapview: "mapview mv_open*", mapped: "mmap *", plain: "libc *"},
 	{when: "read the same 4 KiB file again and again: the view is kept", block: "Once/lang=c/size=4096", mapview: "mapview kept*", plain: "libc *"},
 	{when: "read 4 KiB here and there, not in memory", block: "Cold/lang=c/size=4096/pattern=rand",
-		mapview: "mapview mv_read,RANDOM", mapped: "mmap *", plain: "libc pread", advice: "where the places are known, `mv_prefetch` them all"},
+		mapview: "mapview mv_read,RANDOM", mapped: "mmap memcpy*", plain: "libc pread", advice: "where the places are known, `mv_prefetch` or `MADV_WILLNEED` them all"},
 	{when: "read a file from end to end, not in memory, 1 MiB each", block: "Cold/lang=c/size=1048576/pattern=seq",
 		mapview: "mapview *", mapped: "mmap *", plain: "libc pread"},
 	{when: "update 64 bytes here and there, no sync", block: "Update/lang=c/folio=4096/sync=none", mapview: "mapview *", mapped: "mmap store", plain: "libc pwrite"},

@@ -44,7 +44,7 @@ var reasons = []reason{
 		"A view is more than a mapping: it has a guard, a state for Close beside readers, and (for leaks) a note of who opened it."),
 	because(`(Cold|Delayed).*mapview (mv_read|ReadAt Resident): `,
 		"Without MV_OPEN_RANDOM the kernel reads around each place, far more than it was asked for, as with every mapping without advice; and Resident is a promise that all is in memory, which is broken here."),
-	because(`Cold.*: (uring|aio|libc pread O_DIRECT|libc pread,O_DIRECT)`,
+	because(`Cold.*: (uring|aio|mmap WILLNEED|libc pread O_DIRECT|libc pread,O_DIRECT)`,
 		"They have many reads under way at once, or go past the page cache, and so past its read-ahead and its copy. mv_prefetch has all places that are known under way at once."),
 	because(`Cold`,
 		"The disk decides, and what it does differs from run to run. Where the kernel reads ahead, a system call has the pages brought in with less work than a fault for each stretch of them."),
