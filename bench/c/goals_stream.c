@@ -263,6 +263,19 @@ static int start_small(struct scene *s)
     return posix_fallocate(s->fd, 0, (off_t)FIRST) == 0 ? 0 : -1;
 }
 
+/* Without a mapping, but with the same pages dirty. */
+static int small_written(struct scene *s)
+{
+    static char piece[MIB];
+    if (start_small(s) != 0)
+        return -1;
+    memset(piece, 1, sizeof piece);
+    for (size_t at = 0; at < FIRST; at += MIB)
+        if (pwrite(s->fd, piece, MIB, (off_t)at) != (ssize_t)MIB)
+            return -1;
+    return 0;
+}
+
 static int small_map(struct scene *s)
 {
     if (start_small(s) != 0)
@@ -273,6 +286,32 @@ static int small_map(struct scene *s)
     s->map = map;
     s->mapped = FIRST;
     memset(s->map, 1, FIRST);
+    return 0;
+}
+
+/* Mapped for more than the file has, as whoever knows how far it may grow can. */
+static int small_map_ahead(struct scene *s)
+{
+    if (start_small(s) != 0)
+        return -1;
+    void *map = mmap(NULL, s->size, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+    if (map == MAP_FAILED)
+        return -1;
+    s->map = map;
+    s->mapped = s->size;
+    memset(s->map, 1, FIRST);
+    return 0;
+}
+
+static int grow_by_mremap(struct scene *s)
+{
+    if (fallocate(s->fd, 0, (off_t)FIRST, (off_t)STEP) != 0)
+        return -1;
+    void *map = mremap(s->map, FIRST, FIRST + STEP, MREMAP_MAYMOVE);
+    if (map == MAP_FAILED)
+        return -1;
+    s->map = map;
+    s->mapped = FIRST + STEP;
     return 0;
 }
 
@@ -384,7 +423,9 @@ const struct goal_block growth_block = {
     {
         {"mmap", "munmap+fallocate+mmap", small_map, grow_by_hand, check_growth, 0},
         {"mapview", "mv_resize", small_view, grow_by_mapview, check_growth, 0},
-        {"libc", "fallocate", start_small, grow_by_fallocate, check_growth, 0},
+        {"mmap", "fallocate+mremap", small_map, grow_by_mremap, check_growth, 0},
+        {"mmap", "fallocate,mapped-ahead", small_map_ahead, grow_by_fallocate, check_growth, 0},
+        {"libc", "fallocate", small_written, grow_by_fallocate, check_growth, 0},
         {"mmap", "munmap+fallocate+mmap", small_map, grow_by_hand, check_growth, 1},
     },
     "a file with 8 MiB in use grows by 1 MiB of real blocks",

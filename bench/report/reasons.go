@@ -60,6 +60,8 @@ var reasons = []reason{
 		"The same sync where nothing else is dirty: the floor of this block."),
 	because(`Growth.*: libc fallocate`,
 		"The allocation of the blocks alone: what it lacks is that the view grows with the file."),
+	because(`Growth.*: mmap fallocate`,
+		"A mapping that is longer than its file from the first needs the allocation alone; mv_resize looks at the file and at the limit of file sizes before, so that what it cannot do is an error."),
 	because(`FirstTouch.*mv_prefault`,
 		"Prefaulting pays when the pages are to be written, or touched later; where they are touched at once and lie in large folios, the touches themselves are as cheap."),
 	because(`FirstTouch`,

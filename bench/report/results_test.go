@@ -133,6 +133,8 @@ func TestReasonsFitTheirLosses(t *testing.T) {
 		"C Update, 64 bytes, at random, resident, folio 4096, sync batch: mapview mv_write: libc pwrite":          "After a sync",
 		"Go GoSync, 64 bytes, records 1, at random, sync full: mapview WriteAt+Sync,page: os.File WriteAt+Sync":   "On large folios",
 		"Go GoSync, 64 bytes, records 1, at random, sync full: mapview WriteAt+Sync,random: os.File WriteAt+Sync": "After a sync",
+		"C GrowthOnext4, 1 MiB: mapview mv_resize: mmap fallocate,mapped-ahead":                                   "A mapping that is longer",
+		"C Cold, 4 KiB, at random, cold: mapview mv_read,RANDOM: mmap WILLNEED+memcpy,RANDOM":                     "They have many reads",
 		"C PrefaultLarge, 1 byte: mapview mv_prefault: mmap faults":                                               "The same stores",
 	} {
 		got := noReason
