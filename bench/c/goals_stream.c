@@ -220,6 +220,25 @@ static int append_by_write(struct scene *s)
     return 0;
 }
 
+/* As stdio does it: nobody sees a record before the buffer is full. */
+static int append_by_buffer(struct scene *s)
+{
+    static char buffer[64 * KIB];
+    size_t unit = s->unit, n = s->worked / unit, full = 0;
+    double last = now();
+    for (size_t i = 0; i < n; i++) {
+        memcpy(buffer + full, s->bytes + i * unit % MIB, unit);
+        full += unit;
+        if (full == sizeof buffer || i + 1 == n) {
+            if (write(s->fd, buffer, full) != (ssize_t)full)
+                return -1;
+            full = 0;
+        }
+        note(s, i, &last);
+    }
+    return 0;
+}
+
 /* What one writes without mapview: allocate ahead and copy. */
 static int append_by_hand(struct scene *s)
 {
@@ -402,6 +421,7 @@ const struct goal_block stream_blocks[] = {
      0,
      {
          {"libc", "write", empty_file, append_by_write, check_log, 0},
+         {"libc", "write,64KiB-buffer", empty_file, append_by_buffer, check_log, 0},
          {"mapview", "mv_append", open_log_plain, append_by_mapview, check_log, 0},
          {"mapview", "mv_append,16MiB-steps", open_log_steps, append_by_mapview, check_log, 0},
          {"mapview", "mv_append,ahead", open_log_ahead, append_by_mapview, check_log, 0},

@@ -34,7 +34,7 @@ var decisions = []decision{
 	{when: "update 64 bytes here and there, no sync", block: "Update/lang=c/folio=4096/sync=none", mapview: "mapview *", mapped: "mmap store", plain: "libc pwrite"},
 	{when: "256 such updates, then one sync, folios of 1 MiB", block: "ScatterLarge/lang=c", mapview: "mapview *", mapped: "mmap *", plain: "libc *",
 		advice: "no plain stores"},
-	{when: "append 131072 records of 256 bytes", block: "Append/lang=c", mapview: "mapview *", mapped: "mmap *", plain: "libc *"},
+	{when: "append 131072 records of 256 bytes", block: "Append/lang=c", advice: "AHEAD has a thread beside; what lies in a buffer is lost with the program", mapview: "mapview *", mapped: "mmap *", plain: "libc *"},
 	{when: "write 64 MiB to a new file, durable at the end", block: "BulkNew/lang=c", mapview: "mapview *", mapped: "mmap *", plain: "libc *"},
 	{when: "send 64 KiB of a file to a unix socket", block: "Socket/lang=c/size=65536/socket=unix", mapview: "mapview *", mapped: "mmap *",
 		plain: "sendfile *", third: "sendfile"},

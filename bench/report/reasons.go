@@ -66,6 +66,8 @@ var reasons = []reason{
 		"Prefaulting pays when the pages are to be written, or touched later; where they are touched at once and lie in large folios, the touches themselves are as cheap."),
 	because(`FirstTouch`,
 		"Small views: what mv_open does beside mmap (see above) is more than the few faults."),
+	because(`Append.*: libc write,64KiB`,
+		"Records that are gathered in a buffer are a system call for many of them, and are lost when the program ends; one that mv_append has taken is in the file."),
 	because(`(Speed|Append).*mv_append`,
 		"mv_append makes the file longer as it goes, by steps that double, with real blocks, and brings in the pages: more than a store into what was allocated by hand before."),
 	because(`Speed.*fresh.*: libc write`,
