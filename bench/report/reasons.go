@@ -90,6 +90,8 @@ var reasons = []reason{
 		"The same msync of the same range, with a look at the file's length behind it, so that bytes behind a cut are not said to be safe."),
 	because(`GoSync.*: .*(msync|Flush|Sync)`,
 		"Sync writes all of the metadata, as fsync does; the peers have msync, which leaves out the times of the file. SyncRange with SyncData is that."),
+	because(`Speed.*mapview store: mmap store`,
+		"The same stores to the same pages: what is left is the sync, which looks at the file's length, and where in memory the pages lie."),
 	because(`Speed.*mapview mv_write: mmap store`,
 		"The guard in C, beside a store of few bytes. Stores through mv_data do without."),
 	because(`Scatter.*: libc`,
