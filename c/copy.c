@@ -222,39 +222,12 @@ static int64_t copy_checked(mv_view *view, void *buf, uint64_t n, uint64_t off, 
     return r;
 }
 
-static int64_t write_in_order(mv_view *view, void *buf, uint64_t n, uint64_t off, mv_error *err);
-
-/* Here ends every copy that the fast way does not see to its end. */
-__attribute__((noinline)) static int64_t copy_slowly(mv_view *view, void *buf, uint64_t n, uint64_t off,
-                                                     uint32_t access, size_t done, mv_error *err)
-{
-    if (done == UNTRIED && access == MV_WRITE && view && n < MV__THROUGH_BULK &&
-        (atomic_load_explicit(&view->fast, memory_order_acquire) & FAST_IN_ORDER)) {
-        int64_t moved = write_in_order(view, buf, n, off, err);
-        if (moved != 0)
-            return moved;
-    }
-    int64_t r = copy_checked(view, buf, n, off, access, done, err);
-    if (access == MV_WRITE && view)
-        mv__view_wrote(view, off, n);
-    return r;
-}
-
 #define LIKELY(condition) __builtin_expect((condition), 1)
 
-/* Called by the routine of the processor, which some linkers do not look into. */
-__attribute__((used)) int64_t mv__copy_rest(void *to, const void *from, size_t n,
-                                            const _Atomic uint64_t *word, size_t done, uintptr_t note)
+/* The view of a note of cpu.h. */
+static inline mv_view *view_of(const _Atomic uint64_t *word)
 {
-    if (note == MV__CPU_COUNT)
-        return (int64_t)done;
-    mv_view *view = (mv_view *)((uintptr_t)word - offsetof(mv_view, size));
-    mv_error *err = (mv_error *)(note & ~MV__CPU_WRITE);
-    if (note & MV__CPU_WRITE)
-        return copy_slowly(view, (void *)(uintptr_t)from, n,
-                           (uint64_t)((unsigned char *)to - view->data), MV_WRITE, done, err);
-    return copy_slowly(view, to, n, (uint64_t)((const unsigned char *)from - view->data), MV_READ, done,
-                       err);
+    return (mv_view *)((uintptr_t)word - offsetof(mv_view, size));
 }
 
 #ifdef MV__CPU_CHECKS
@@ -271,7 +244,7 @@ enum mv__way mv__copy_way(const void *to, size_t n, const _Atomic uint64_t *word
     if (n >= PAST_CACHES)
         return MV__WAY_STREAM;
     if (note != MV__CPU_COUNT && (note & MV__CPU_WRITE)) {
-        mv_view *view = (mv_view *)((uintptr_t)word - offsetof(mv_view, size));
+        mv_view *view = view_of(word);
         if (mv__rewrite_takes(view, (uint64_t)((const unsigned char *)to - view->data), n))
             return MV__WAY_STREAM;
     }
@@ -304,31 +277,70 @@ static inline int64_t mv__cpu_checked(void *to, const void *from, size_t n,
 }
 #endif
 
-/* A small write on a MV_OPEN_SEQUENTIAL view: as below. 0: not tried. */
-static int64_t write_in_order(mv_view *view, void *buf, uint64_t n, uint64_t off, mv_error *err)
+/* Does an access lie wholly inside a view of that size, and need no more than its
+ * copy? A write needs one that is not MV__CLEAN: that the word is the same after
+ * it then tells that the view is still marked as written to. */
+static inline bool is_inside(uint64_t word, uint64_t n, uint64_t off, uint32_t access)
 {
+    uint64_t size = access == MV_WRITE ? word : word & ~MV__CLEAN;
+    bool usable = access == MV_WRITE ? !(word & MV__CLEAN) : word != MV__DETACHED;
+    return LIKELY(off < size && n - 1 < size - off && usable); /* n is not 0 */
+}
+
+/* Tries a small write on an MV_OPEN_SEQUENTIAL view as fast as those on others,
+ * and then has what is behind it written back. */
+static bool write_in_order(mv_view *view, void *buf, uint64_t n, uint64_t off, mv_error *err,
+                           int64_t *result)
+{
+    if (n >= MV__THROUGH_BULK || !buf || mv__error_usable(err) != 0 ||
+        !(atomic_load_explicit(&view->fast, memory_order_acquire) & FAST_IN_ORDER))
+        return false;
     uint64_t word = atomic_load_explicit(&view->size, memory_order_acquire);
-    if (!buf || mv__error_usable(err) != 0 || (word & MV__CLEAN) || off >= word || n - 1 >= word - off)
-        return 0;
-    int64_t r = mv__cpu_checked(view->data + off, buf, (size_t)n, &view->size, word,
-                                (uintptr_t)err | MV__CPU_WRITE);
-    if (r == (int64_t)n)
+    if (!is_inside(word, n, off, MV_WRITE))
+        return false;
+    *result = mv__cpu_checked(view->data + off, buf, (size_t)n, &view->size, word,
+                              (uintptr_t)err | MV__CPU_WRITE);
+    if (*result == (int64_t)n)
         mv__through_behind(view, n, off);
+    return true;
+}
+
+/* Here ends every copy that the fast way does not see to its end. */
+__attribute__((noinline)) static int64_t copy_slowly(mv_view *view, void *buf, uint64_t n, uint64_t off,
+                                                     uint32_t access, size_t done, mv_error *err)
+{
+    int64_t r;
+    if (done == UNTRIED && access == MV_WRITE && view && write_in_order(view, buf, n, off, err, &r))
+        return r;
+    r = copy_checked(view, buf, n, off, access, done, err);
+    if (access == MV_WRITE && view)
+        mv__view_wrote(view, off, n);
     return r;
 }
 
-/* What lies wholly inside a view that stays as it is takes two loads of its
- * size and the copy. A write needs a view that is not MV__CLEAN, too: the second
- * load then tells that it is still marked as written to. */
+/* Called by the routine of the processor, which some linkers do not look into. */
+__attribute__((used)) int64_t mv__copy_rest(void *to, const void *from, size_t n,
+                                            const _Atomic uint64_t *word, size_t done, uintptr_t note)
+{
+    if (note == MV__CPU_COUNT)
+        return (int64_t)done;
+    mv_view *view = view_of(word);
+    mv_error *err = (mv_error *)(note & ~MV__CPU_WRITE);
+    if (note & MV__CPU_WRITE)
+        return copy_slowly(view, (void *)(uintptr_t)from, n,
+                           (uint64_t)((unsigned char *)to - view->data), MV_WRITE, done, err);
+    return copy_slowly(view, to, n, (uint64_t)((const unsigned char *)from - view->data), MV_READ, done,
+                       err);
+}
+
+/* What stays inside takes two loads of the size and the copy. */
 static inline int64_t copy(mv_view *view, void *buf, uint64_t n, uint64_t off, uint32_t access,
                            mv_error *err)
 {
     if (LIKELY(view && buf && mv__error_usable(err) == 0) &&
         LIKELY(atomic_load_explicit(&view->fast, memory_order_acquire) & access)) {
         uint64_t word = atomic_load_explicit(&view->size, memory_order_acquire);
-        uint64_t size = access == MV_WRITE ? word : word & ~MV__CLEAN;
-        bool usable = access == MV_WRITE ? !(word & MV__CLEAN) : word != MV__DETACHED;
-        if (LIKELY(off < size && n - 1 < size - off && usable)) { /* n is not 0 */
+        if (is_inside(word, n, off, access)) {
             unsigned char *at = view->data + off;
             if (access == MV_WRITE)
                 return mv__cpu_checked(at, buf, (size_t)n, &view->size, word,

@@ -179,7 +179,7 @@ __asm__(
     "    sub $64, %rdx\n"
     "    cmp $64, %rdx\n"
     "    ja 11b\n"
-    "    movups -64(%rsi,%rdx), %xmm0\n"
+    "18: movups -64(%rsi,%rdx), %xmm0\n"
     "    movups -48(%rsi,%rdx), %xmm1\n"
     "    movups -32(%rsi,%rdx), %xmm2\n"
     "    movups -16(%rsi,%rdx), %xmm3\n"
@@ -222,16 +222,8 @@ __asm__(
     "    sub $64, %rdx\n"
     "    cmp $64, %rdx\n"
     "    ja 16b\n"
-    "17: movups -64(%rsi,%rdx), %xmm0\n"
-    "    movups -48(%rsi,%rdx), %xmm1\n"
-    "    movups -32(%rsi,%rdx), %xmm2\n"
-    "    movups -16(%rsi,%rdx), %xmm3\n"
-    "    movups %xmm0, -64(%rdi,%rdx)\n"
-    "    movups %xmm1, -48(%rdi,%rdx)\n"
-    "    movups %xmm2, -32(%rdi,%rdx)\n"
-    "    movups %xmm3, -16(%rdi,%rdx)\n"
-    "    sfence\n" /* what comes later must not be seen before these */
-    RETURN
+    "17: sfence\n" /* what comes later must not be seen before these */
+    "    jmp 18b\n"
     AT("mv__cpu_blocks_end")
     AT("mv__cpu_string")
     "    mov %rdx, %r10\n"
