@@ -4,7 +4,6 @@
  *   bench-c -list                                           the rows, one a line
  *   bench-c -dir DIR -row NAME [-seconds S] [-run TEXT]     measures one row
  *   bench-c -growth NAME DIR                                growth, as of the file system NAME
- *   bench-c DIR SECONDS [RUN], bench-c -goals DIR SECONDS   the rows of the notes, the goals
  *
  * makes its files in DIR, measures for about S seconds and prints raw text in
  * the Go benchmark format. On a terminal there is a progress line, which begins
@@ -42,27 +41,11 @@ static const struct row *find_row(const char *name)
     return NULL;
 }
 
-/* measure_list divides the time as the rows need it. */
-static int measure_list(const struct row *list, struct order order)
-{
-    double all = 0, seconds = order.seconds;
-    for (const struct row *r = list; r->name; r++)
-        all += r->seconds;
-    for (const struct row *r = list; r->name; r++) {
-        order.seconds = seconds * r->seconds / all;
-        if (r->measure(r, &order) != 0)
-            return -1;
-    }
-    return 0;
-}
-
 static int usage(void)
 {
     fprintf(stderr, "usage: bench-c -list\n"
                     "       bench-c -dir DIR -row NAME [-seconds S] [-run TEXT]\n"
-                    "       bench-c -growth NAME DIR\n"
-                    "       bench-c DIR SECONDS [RUN]\n"
-                    "       bench-c -goals DIR SECONDS [RUN]\n");
+                    "       bench-c -growth NAME DIR\n");
     return 2;
 }
 
@@ -106,15 +89,7 @@ static int measure(int argc, char **argv)
     }
     if (argc == 4 && strcmp(argv[1], "-growth") == 0)
         return measure_growth(argv[2], argv[3]);
-    int goals = argc > 1 && strcmp(argv[1], "-goals") == 0;
-    char **rest = argv + 1 + goals;
-    int n = argc - 1 - goals;
-    if (!goals && (n == 0 || rest[0][0] == '-'))
-        return measure_one(argc, argv);
-    struct order order = {rest[0], n >= 2 ? strtod(rest[1], NULL) : 0, n == 3 ? rest[2] : ""};
-    if (n > 3 || !(order.seconds > 0))
-        return usage();
-    return measure_list(goals ? goal_rows : note_rows, order);
+    return measure_one(argc, argv);
 }
 
 int main(int argc, char **argv)
