@@ -13,10 +13,6 @@
 #include "async.h"
 #include "stage.h"
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
 /* What a loop needs is in locals, as a user's would be. */
 
 int by_mv_copy(struct work *w, struct way *v, long first, long n)

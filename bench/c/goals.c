@@ -17,10 +17,6 @@
 #include "rounds.h"
 #include "rows.h"
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
 /* A run of a few seconds in all is a test of the benchmark, not a measurement. */
 enum { LEAST_ROUNDS = 3, MOST_ROUNDS = 60 };
 static const double brief = 0.5; /* seconds for a block */

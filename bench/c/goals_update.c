@@ -9,13 +9,6 @@
 
 #include "goals.h"
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
-/* What is stored must not be found unused by the compiler. */
-#define KEEP() __asm__ volatile("" ::: "memory")
-
 /* ---- scattered updates, then a sync ---- */
 
 static int stores_by_hand(struct scene *s)

@@ -12,9 +12,6 @@
 #include "rounds.h"
 #include "rows.h"
 
-/* The compiler must not see that a copy is written over by the next one. */
-#define KEEP() __asm__ volatile("" ::: "memory")
-
 /* Reading. What a loop needs is in locals, as a user's would be. */
 
 static int read_view(const struct block *b, const struct variant *v, char *buf, size_t stride)

@@ -11,9 +11,18 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
 
 #define KIB ((size_t)1 << 10)
 #define MIB ((size_t)1 << 20)
+
+/* What is stored must not be found unused by the compiler. */
+#define KEEP() __asm__ volatile("" ::: "memory")
+
+#ifndef MADV_POPULATE_READ /* headers older than Linux 5.14 */
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
 
 enum {
     MOST_ACCESSES = 500, /* reads or writes in one op, as in the notes */

@@ -13,11 +13,6 @@
 
 #include "counters.h"
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_READ 22
-#define MADV_POPULATE_WRITE 23
-#endif
-
 /* ---- files ---- */
 
 int make_stage(const char *path, const char *content, size_t size, size_t fill)

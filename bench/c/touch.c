@@ -14,11 +14,6 @@
 
 #include "stage.h"
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_READ 22
-#define MADV_POPULATE_WRITE 23
-#endif
-
 /* touch reads the first number of each page, or stores one and reads it back. */
 static void touch(struct work *w, char *at)
 {

@@ -13,10 +13,6 @@
 #include "copy.h"
 #include "stage.h"
 
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#endif
-
 #define SPAN (128 * MIB)
 #define PAGE ((size_t)4096)
 enum { UPDATE = 64, BATCH = 64, BRIEF_BATCH = 8 };

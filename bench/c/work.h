@@ -16,9 +16,6 @@
 #include "rounds.h"
 #include "rows.h"
 
-/* What is stored must not be found unused by the compiler. */
-#define KEEP() __asm__ volatile("" ::: "memory")
-
 enum { MOST_WAYS_OF_WORK = 24 };
 
 /* A walk says where access i is. At random it comes by every place once before
