@@ -28,16 +28,6 @@ static void done(struct work *w, const char *buf, long i)
 
 /* ---- aio ---- */
 
-int open_aio(struct work *w, struct way *v)
-{
-    return open_way_fd(w, v);
-}
-
-void close_aio(struct work *w, struct way *v)
-{
-    close_way_all(w, v);
-}
-
 static void describe(struct aiocb *cb, const struct work *w, const struct way *v, long i, long slot)
 {
     memset(cb, 0, sizeof *cb);
@@ -97,36 +87,28 @@ int run_aio(struct work *w, struct way *v, long first, long n)
 
 #ifdef HAVE_URING
 
-struct uring {
-    struct io_uring ring;
-};
-
 int open_uring(struct work *w, struct way *v)
 {
-    struct uring *u = calloc(1, sizeof *u);
-    if (!u)
+    struct io_uring *ring = calloc(1, sizeof *ring);
+    if (!ring)
         return -1;
-    int rc = io_uring_queue_init(2 * MOST_BATCH, &u->ring, 0);
+    int rc = io_uring_queue_init(2 * MOST_BATCH, ring, 0);
     if (rc < 0) {
-        free(u);
+        free(ring);
         errno = -rc;
         return ABSENT;
     }
-    v->extra = u;
+    v->extra = ring;
     return open_way_fd(w, v);
 }
 
 void close_uring(struct work *w, struct way *v)
 {
-    struct uring *u = v->extra;
-    (void)w;
-    if (u)
-        io_uring_queue_exit(&u->ring);
-    free(u);
+    if (v->extra)
+        io_uring_queue_exit(v->extra);
+    free(v->extra);
     v->extra = NULL;
-    if (v->fd >= 0)
-        close(v->fd);
-    v->fd = -1;
+    close_way_file(w, v);
 }
 
 static int uring_batch(struct work *w, const struct way *v, struct io_uring *ring, long i, long n,
@@ -162,11 +144,10 @@ static int uring_batch(struct work *w, const struct way *v, struct io_uring *rin
 
 int run_uring(struct work *w, struct way *v, long first, long n)
 {
-    struct uring *u = v->extra;
     long at_once = v->batch ? v->batch : 1;
     for (long i = 0; i < n; i += at_once) {
         long k = n - i < at_once ? n - i : at_once;
-        if (uring_batch(w, v, &u->ring, first + i, k, i) != 0)
+        if (uring_batch(w, v, v->extra, first + i, k, i) != 0)
             return -1;
     }
     return w->sync ? fdatasync(v->fd) : 0;

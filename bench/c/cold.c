@@ -18,12 +18,12 @@ enum { AT_RANDOM = 128, IN_ORDER = 64, QUEUE = 8 };
 
 /* ---- opened anew for each sample ---- */
 
-static void let_go(void);
+static void let_go(struct work *w);
 
 /* A mapping would hold pages in memory. */
 static int drop(struct work *w)
 {
-    let_go();
+    let_go(w);
     return drop_file(w->path, SPAN) == 0 ? 0 : work_fail(w, NULL, "the file is still in memory");
 }
 
@@ -39,23 +39,15 @@ static int cold_map(struct work *w, struct way *v)
 {
     if (drop(w) != 0)
         return -1;
-    int fd = open(w->path, O_RDONLY | O_CLOEXEC);
-    void *at = fd < 0 ? MAP_FAILED : mmap(NULL, SPAN, PROT_READ, MAP_SHARED, fd, 0);
-    if (fd >= 0)
-        close(fd);
-    if (at == MAP_FAILED)
+    if (!(v->data = map_file(w->path, SPAN, 0)))
         return -1;
-    v->data = at;
     v->mapped = SPAN;
-    return v->kind ? madvise(at, SPAN, v->kind) : 0;
+    return v->kind ? madvise(v->data, SPAN, v->kind) : 0;
 }
 
 /* A descriptor keeps what the read-ahead has learnt, so it is opened anew, too. */
 static int cold_fd(struct work *w, struct way *v)
 {
-    if (v->fd >= 0)
-        close(v->fd);
-    v->fd = -1;
     return drop(w) == 0 ? open_way_fd(w, v) : -1;
 }
 
@@ -134,15 +126,10 @@ static struct way ways[] = {
 };
 enum { WAYS = sizeof ways / sizeof ways[0] };
 
-static void let_go(void)
+static void let_go(struct work *w)
 {
-    for (int k = 0; k < WAYS; k++) {
-        if (ways[k].mapped)
-            munmap(ways[k].data, ways[k].mapped);
-        mv_close(ways[k].view, NULL);
-        ways[k].mapped = 0;
-        ways[k].view = NULL;
-    }
+    for (int k = 0; k < WAYS; k++)
+        close_way_file(w, &ways[k]);
 }
 
 static int measure_reads(struct work *w, int random, double seconds, const char *run)
@@ -163,15 +150,14 @@ static int measure_cold(const struct row *row, const struct order *order)
 {
     struct stage stage = {.size = 0};
     struct work w = {.row = row->name, .check = check_reads};
-    int rc = open_stage(&stage, &w, order, "c-cold", SPAN, MIB);
-    free(w.buf);
     w.buf = aligned_alloc(2 * MIB, QUEUE * MIB);
     if (w.buf) /* pages that lie together are few segments to the device */
         madvise(w.buf, QUEUE * MIB, MADV_HUGEPAGE);
-    if (rc == 0 && stage.truth) /* it would hold pages in memory */
+    int rc = w.buf ? open_stage(&stage, &w, order, "c-cold", SPAN, MIB) : fail("no memory", row->name);
+    if (stage.truth) /* it would hold pages in memory */
         munmap(stage.truth, SPAN);
     stage.truth = NULL;
-    if (rc == 0 && w.buf && drop_file(w.path, SPAN) != 0) {
+    if (rc == 0 && drop_file(w.path, SPAN) != 0) {
         printf("SKIPPED C, Cold: the file cannot be dropped from memory here: %s\n", strerror(errno));
         close_stage(&stage, &w);
         return 0;

@@ -117,15 +117,14 @@ static int by_call(struct work *w, struct way *v, long first, long n)
     for (long i = 0; i < n; i++)
         if (syscall(SYS_getpid) != me)
             return -1;
-    (void)v, (void)first;
     copy_all(w, v->data, first, n);
     return 0;
 }
 
-#define AIO(name, at_once, largest, mask)                                                \
-    {                                                                                    \
-        .impl = "aio", .op = name, .open = open_aio, .run = run_aio, .close = close_aio, \
-        .batch = at_once, .most = largest, .not_for = mask                               \
+#define AIO(name, at_once, largest, mask)                                                       \
+    {                                                                                           \
+        .impl = "aio", .op = name, .open = open_way_fd, .run = run_aio, .close = close_way_all, \
+        .batch = at_once, .most = largest, .not_for = mask                                      \
     }
 #define URING(name, at_once, largest, mask)                                                      \
     {                                                                                            \

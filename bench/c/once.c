@@ -135,12 +135,11 @@ enum { WAYS = sizeof ways / sizeof ways[0], DOUBLINGS = 14 }; /* 512 B to 4 MiB 
 static int measure_size(struct work *w, const struct order *order, size_t size)
 {
     struct stage stage = {.size = 0};
-    int rc = open_stage(&stage, w, order, "c-once", size, size);
-    free(w->buf);
     w->buf = aligned_alloc(4096, 4 * MIB);
+    int rc = w->buf ? open_stage(&stage, w, order, "c-once", size, size) : fail("no memory", w->row);
     w->walk = (struct walk){size, 1, 0};
     if (rc == 0)
-        rc = w->buf ? say_state(w, size, "") : -1;
+        rc = say_state(w, size, "");
     if (rc == 0)
         rc = open_ways(w, ways, WAYS);
     if (rc == 0)

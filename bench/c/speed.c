@@ -30,19 +30,6 @@ static int begin(struct work *w)
     return rc;
 }
 
-/* end closes what the sample before has left of this way. */
-static void end(struct way *v)
-{
-    if (v->mapped)
-        munmap(v->data, v->mapped);
-    if (v->fd >= 0)
-        close(v->fd);
-    mv_close(v->view, NULL);
-    v->mapped = 0;
-    v->fd = -1;
-    v->view = NULL;
-}
-
 /* warm: without a sync the pages are dirty and writable. With one they are clean,
  * and each takes a fault, which is a part of the question. */
 static int warm(struct work *w, struct way *v)
@@ -52,25 +39,20 @@ static int warm(struct work *w, struct way *v)
 
 static int begin_fd(struct work *w, struct way *v)
 {
-    end(v);
+    close_way_file(w, v);
     return begin(w) == 0 ? open_way_fd(w, v) : -1;
 }
 
 static int begin_map(struct work *w, struct way *v)
 {
     if (!w->warm)
-        end(v);
+        close_way_file(w, v);
     if (begin(w) != 0)
         return -1;
     if (v->mapped)
         return warm(w, v);
-    int fd = open(w->path, O_RDWR | O_CLOEXEC);
-    void *at = fd < 0 ? MAP_FAILED : mmap(NULL, SPAN, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (fd >= 0)
-        close(fd);
-    if (at == MAP_FAILED)
+    if (!(v->data = map_file(w->path, SPAN, 1)))
         return -1;
-    v->data = at;
     v->mapped = SPAN;
     return warm(w, v);
 }
@@ -79,7 +61,7 @@ static int begin_view(struct work *w, struct way *v)
 {
     mv_options options = MV_OPTIONS_INIT;
     if (!w->warm)
-        end(v);
+        close_way_file(w, v);
     if (begin(w) != 0)
         return -1;
     options.flags = MV_OPEN_WRITE | (uint64_t)v->kind;
@@ -88,7 +70,7 @@ static int begin_view(struct work *w, struct way *v)
     return warm(w, v);
 }
 
-/* A log: records behind the end of a file that grows. */
+/* A log from the start of the file, which is cut behind its last record. */
 static int by_append(struct work *w, struct way *v, long first, long n)
 {
     mv_append_options options = MV_APPEND_OPTIONS_INIT;

@@ -32,8 +32,7 @@ int make_stage(const char *path, const char *content, size_t size, size_t fill)
     return ok ? 0 : fail("cannot be written", path);
 }
 
-/* map_file maps all of it, for a question or a check. */
-static char *map_file(const char *path, size_t size, int writable)
+char *map_file(const char *path, size_t size, int writable)
 {
     int fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
     if (fd < 0)
@@ -107,7 +106,8 @@ int open_stage(struct stage *s, struct work *w, const struct order *order, const
     s->size = size;
     s->truth = NULL;
     s->content = malloc(size);
-    w->buf = aligned_alloc(4096, 2 * MIB);
+    if (!w->buf)
+        w->buf = aligned_alloc(4096, 2 * MIB);
     if (!s->content || !w->buf)
         return fail("no memory", name);
     fill_random(s->content, size, &seed);
@@ -184,14 +184,17 @@ int open_way_memory(struct work *w, struct way *v)
         free(m);
         return ABSENT;
     }
-    memcpy(m->at, w->content, m->size);
+    if (w->content)
+        memcpy(m->at, w->content, m->size);
+    else
+        memset(m->at, 1, m->size);
     v->extra = m;
     v->data = m->at;
     v->truth = m->at;
     return 0;
 }
 
-void close_way_all(struct work *w, struct way *v)
+void close_way_file(struct work *w, struct way *v)
 {
     if (v->mapped)
         munmap(v->data, v->mapped);
@@ -202,6 +205,11 @@ void close_way_all(struct work *w, struct way *v)
     v->mapped = 0;
     v->fd = -1;
     v->view = NULL;
+}
+
+void close_way_all(struct work *w, struct way *v)
+{
+    close_way_file(w, v);
     if (v->extra) {
         drop_memory(v->extra);
         free(v->extra);

@@ -28,6 +28,9 @@ int drop_file(const char *path, size_t size);
 /* sync_file syncs it. */
 int sync_file(const char *path);
 
+/* map_file maps all of it, shared; NULL after a failure. */
+char *map_file(const char *path, size_t size, int writable);
+
 /* A stage is a file with what it holds, and a mapping of it for the checks. */
 struct stage {
     char path[4096];
@@ -36,8 +39,8 @@ struct stage {
     char *truth;
 };
 
-/* open_stage makes a file NAME in the order's folder and fills in the work, and
- * close_stage removes it. */
+/* open_stage makes a file NAME in the order's folder and fills in the work, with
+ * a buf of 2 MiB where it has none; close_stage removes the file and frees buf. */
 int open_stage(struct stage *s, struct work *w, const struct order *order, const char *name,
                size_t size, size_t fill);
 void close_stage(struct stage *s, struct work *w);
@@ -79,8 +82,13 @@ int drop_memory(struct memory *m);
  * with all pages in the page table. */
 int open_way_view(struct work *w, struct way *v); /* kind: MV_OPEN_ flags */
 int open_way_map(struct work *w, struct way *v);
-int open_way_fd(struct work *w, struct way *v);     /* kind: flags of open(2) */
-int open_way_memory(struct work *w, struct way *v); /* kind: OF_; it holds the content */
+int open_way_fd(struct work *w, struct way *v); /* kind: flags of open(2) */
+int open_way_memory(struct work *w,
+                    struct way *v); /* kind: OF_; it holds the content, if there is one */
+
+/* close_way_file closes what they have opened of the file, and close_way_all the
+ * memory, too. A way that is closed can be closed again. */
+void close_way_file(struct work *w, struct way *v);
 void close_way_all(struct work *w, struct way *v);
 
 size_t file_size_of(const struct work *w);

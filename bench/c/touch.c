@@ -218,19 +218,6 @@ static int by_ready(struct work *w, struct way *v, long first, long n)
     return 0;
 }
 
-static int open_ready(struct work *w, struct way *v)
-{
-    struct memory *m = calloc(1, sizeof *m);
-    if (!m || take_memory(m, OF_HUGE_PAGES, file_size_of(w)) != 0) {
-        free(m);
-        return -1;
-    }
-    memset(m->at, 1, m->size);
-    v->extra = m;
-    v->data = m->at;
-    return 0;
-}
-
 #define FILE_WAY(who, how, opener, runner, which)                                                    \
     {                                                                                                \
         .impl = who, .op = how, .open = opener, .run = runner, .close = close_way_all, .kind = which \
@@ -293,7 +280,12 @@ static struct way allocations[] = {
     TAKEN("memfd", "memfd_create+mmap+munmap", OF_MEMFD),
     TAKEN("posixshm", "shm_open+mmap+munmap", OF_POSIX),
     TAKEN("sysv", "shmget+shmat+shmdt", OF_SYSV),
-    {.impl = "memory", .op = "touch", .open = open_ready, .run = by_ready, .close = close_way_all},
+    {.impl = "memory",
+     .op = "touch",
+     .open = open_way_memory,
+     .run = by_ready,
+     .close = close_way_all,
+     .kind = OF_HUGE_PAGES},
     {.impl = "mmap", .op = "mmap+munmap", .run = by_memory, .kind = OF_MMAP, .again = 1},
 };
 enum { ALLOCATIONS = sizeof allocations / sizeof allocations[0] };

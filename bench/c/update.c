@@ -59,12 +59,10 @@ static int open_lmdb(struct work *w, struct way *v)
 {
     if (open_way_fd(w, v) != 0)
         return -1;
-    void *at = mmap(NULL, SPAN, PROT_READ, MAP_SHARED, v->fd, 0);
-    if (at == MAP_FAILED)
+    if (!(v->data = map_file(w->path, SPAN, 0)))
         return -1;
-    v->data = at;
     v->mapped = SPAN;
-    return madvise(at, SPAN, MADV_POPULATE_READ);
+    return madvise(v->data, SPAN, MADV_POPULATE_READ);
 }
 
 #define WAY(who, how, opener, preparation, runner, which)                              \
@@ -86,7 +84,7 @@ static struct way ways[] = {
     WAY("libc", "pwrite", open_way_fd, clean, by_pread, 0),
     WAY("lmdb", "map+pwrite-page", open_lmdb, clean, by_lmdb, 0),
     WAY("sqlite", "pread+pwrite-page", open_way_fd, clean, by_sqlite, 0),
-    WAY("aio", "lio_listio,32", open_aio, clean, run_aio, 0),
+    WAY("aio", "lio_listio,32", open_way_fd, clean, run_aio, 0),
     {.impl = "uring",
      .op = "submit+wait,32",
      .open = open_uring,
