@@ -28,10 +28,11 @@ static void touch(struct work *w, char *at)
     w->sum += sum;
 }
 
-/* check_touches: and of a file, what was stored has arrived there. */
+/* check_touches: and in a file, or memory that is still there, what was stored has
+ * arrived. */
 static int check_touches(struct work *w, struct way *v, long first, long n)
 {
-    const char *truth = v->truth ? v->truth : w->truth;
+    const char *truth = v->truth ? v->truth : v->fd >= 0 || v->mapped ? w->truth : NULL;
     uint64_t sum = 0;
     (void)first;
     for (size_t page = 0; page < w->walk.size; page += 4096) {

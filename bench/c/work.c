@@ -68,9 +68,9 @@ int open_ways(struct work *w, struct way *ways, int n)
     for (int k = 0; k < n; k++) {
         struct way *v = &ways[k];
         v->absence = NULL;
-        v->shares = v->again && v->open && share(v, ways);
+        v->opened = !(v->again && v->open && share(v, ways));
         errno = 0;
-        int rc = v->open && !v->shares ? v->open(w, v) : 0;
+        int rc = v->open && v->opened ? v->open(w, v) : 0;
         if (rc < 0)
             return work_fail(w, v, "cannot be opened");
         if (rc == ABSENT) {
@@ -85,7 +85,7 @@ int open_ways(struct work *w, struct way *ways, int n)
 void close_ways(struct work *w, struct way *ways, int n)
 {
     for (int k = 0; k < n; k++)
-        if (ways[k].close && !ways[k].absence && !ways[k].shares)
+        if (ways[k].close && ways[k].opened)
             ways[k].close(w, &ways[k]);
 }
 
@@ -152,17 +152,26 @@ static void take_percentiles(struct work *w, struct taken *out, long n)
 static void fresh_bytes(struct work *w, const struct way *v)
 {
     size_t n = w->walk.size * (size_t)(v->batch && !w->writes ? v->batch : 1);
+    uint64_t unused;
     if (w->buf)
         fill_random(w->buf, n, &w->seed);
+    else
+        fill_random(&unused, sizeof unused, &w->seed);
     w->sum = 0;
+}
+
+/* ready brings a way to where a sample begins. */
+static int ready(struct work *w, struct way *v)
+{
+    fresh_bytes(w, v);
+    errno = 0;
+    return v->prepare && v->prepare(w, v) != 0 ? work_fail(w, v, "cannot be prepared") : 0;
 }
 
 static int run_checked(struct work *w, struct way *v, long first, long n, struct taken *out)
 {
-    fresh_bytes(w, v);
-    errno = 0;
-    if (v->prepare && v->prepare(w, v) != 0)
-        return work_fail(w, v, "cannot be prepared");
+    if (ready(w, v) != 0)
+        return -1;
     long faults = faults_so_far();
     double device = w->count & COUNT_DEVICE ? device_bytes(w->path) : -1, start = now();
     w->last = start;
@@ -185,8 +194,9 @@ static int take(struct work *w, struct way *v, long first, long n, struct taken 
 {
     sched_yield(); /* at the start of a time slice it is the least likely to be interrupted */
     if (!w->ops) {
-        fresh_bytes(w, v);
-        if ((v->prepare && v->prepare(w, v) != 0) || v->run(w, v, first, (n + 7) / 8) != 0)
+        if (ready(w, v) != 0)
+            return -1;
+        if (v->run(w, v, first, (n + 7) / 8) != 0)
             return work_fail(w, v, "an access failed or came back short");
     }
     if (w->count & COUNT_LATENCIES && !(w->latencies = malloc((size_t)n * sizeof *w->latencies)))
@@ -253,9 +263,8 @@ static int count_calls(struct work *w, struct way *v, int briefly)
     v->calls = -1;
     if (!(w->count & COUNT_CALLS))
         return 0;
-    fresh_bytes(w, v);
-    if (v->prepare && v->prepare(w, v) != 0)
-        return work_fail(w, v, "cannot be prepared");
+    if (ready(w, v) != 0)
+        return -1;
     if (begin_calls() != 0) {
         if (!told++)
             printf("SKIPPED C, %s, system calls of an access: tracing is not allowed here\n", w->row);

@@ -87,7 +87,7 @@ struct way {
     unsigned not_for;    /* NOT_ bits */
     size_t least, most;  /* sizes that it is for; 0: any */
     const char *absence; /* why it is absent */
-    int shares;          /* what another way has opened, and closes */
+    int opened;          /* and to be closed; not what it shares with another way */
 
     /* open's: */
     mv_view *view;
