@@ -34,16 +34,19 @@ int open_plain(struct scene *s, int flags)
     return s->fd < 0 ? goal_fail(s, "open") : 0;
 }
 
-int map_plain(struct scene *s)
+int map_opened(struct scene *s, size_t size)
 {
-    if (open_plain(s, 0) != 0)
-        return -1;
-    void *map = mmap(NULL, s->size, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+    void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
     if (map == MAP_FAILED)
         return goal_fail(s, "mmap");
     s->map = map;
-    s->mapped = s->size;
+    s->mapped = size;
     return 0;
+}
+
+int map_plain(struct scene *s)
+{
+    return open_plain(s, 0) != 0 ? -1 : map_opened(s, s->size);
 }
 
 int open_mapview(struct scene *s, uint64_t flags)
@@ -151,6 +154,18 @@ static int compare_floats(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static void close_way(struct scene *s)
+{
+    if (s->map)
+        munmap(s->map, s->mapped);
+    if (s->fd >= 0)
+        close(s->fd);
+    mv_close(s->view, NULL);
+    s->map = NULL;
+    s->fd = -1;
+    s->view = NULL;
+}
+
 /* The slowest access but one in a thousand, in an op of its own. */
 static int take_latencies(struct scene *s, const struct way *w, double *out)
 {
@@ -165,19 +180,8 @@ static int take_latencies(struct scene *s, const struct way *w, double *out)
     }
     free(s->latencies);
     s->latencies = NULL;
+    close_way(s);
     return rc;
-}
-
-static void close_way(struct scene *s)
-{
-    if (s->map)
-        munmap(s->map, s->mapped);
-    if (s->fd >= 0)
-        close(s->fd);
-    mv_close(s->view, NULL);
-    s->map = NULL;
-    s->fd = -1;
-    s->view = NULL;
 }
 
 static int take_way(struct scene *s, const struct way *w, struct goal_sample *out)
@@ -239,7 +243,6 @@ static int goal_round(struct scene *s, const struct goal_block *b, int round)
             return -1;
         if (b->latencies && take_latencies(s, &b->ways[k], &samples[k].slowest) != 0)
             return -1;
-        close_way(s);
     }
     for (int k = 0; round >= 0 && k < n; k++)
         print_way(s, &b->ways[k], &samples[k]);

@@ -66,6 +66,7 @@ extern const struct goal_block update_blocks[], stream_blocks[], growth_block;
 
 /* These open what the way needs, and store it in the scene. */
 int open_plain(struct scene *s, int flags);        /* fd */
+int map_opened(struct scene *s, size_t size);      /* map, of the fd that is open */
 int map_plain(struct scene *s);                    /* fd and map, of size bytes */
 int open_mapview(struct scene *s, uint64_t flags); /* view */
 void sync_scene(struct scene *s);                  /* syncs the file */

@@ -102,10 +102,10 @@ static int bulk_direct(struct scene *s)
     return bulk_of(s, PIECE);
 }
 
-/* All of it is in memory and dirty: what the medium alone takes. */
-static int dirty_pages(struct scene *s)
+/* Where all of it is in memory and dirty, a sync is what the medium alone takes. */
+static int dirty_pages(struct scene *s, size_t n)
 {
-    for (size_t at = 0; at < s->size; at += MIB)
+    for (size_t at = 0; at < n; at += MIB)
         if (pwrite(s->fd, s->bytes, MIB, (off_t)at) != (ssize_t)MIB)
             return -1;
     return 0;
@@ -113,12 +113,12 @@ static int dirty_pages(struct scene *s)
 
 static int new_dirty(struct scene *s)
 {
-    return new_descriptor(s) != 0 ? -1 : dirty_pages(s);
+    return new_descriptor(s) != 0 ? -1 : dirty_pages(s, s->size);
 }
 
 static int old_dirty(struct scene *s)
 {
-    return old_descriptor(s) != 0 ? -1 : dirty_pages(s);
+    return old_descriptor(s) != 0 ? -1 : dirty_pages(s, s->size);
 }
 
 static int only_sync(struct scene *s)
@@ -175,14 +175,7 @@ static int open_log_ahead(struct scene *s)
 
 static int map_log(struct scene *s)
 {
-    if (empty_file(s) != 0)
-        return -1;
-    void *map = mmap(NULL, s->size, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
-    if (map == MAP_FAILED)
-        return -1;
-    s->map = map;
-    s->mapped = s->size;
-    return 0;
+    return empty_file(s) != 0 ? -1 : map_opened(s, s->size);
 }
 
 /* Notes how long a record took, when that is asked for. */
@@ -285,25 +278,13 @@ static int start_small(struct scene *s)
 /* Without a mapping, but with the same pages dirty. */
 static int small_written(struct scene *s)
 {
-    static char piece[MIB];
-    if (start_small(s) != 0)
-        return -1;
-    memset(piece, 1, sizeof piece);
-    for (size_t at = 0; at < FIRST; at += MIB)
-        if (pwrite(s->fd, piece, MIB, (off_t)at) != (ssize_t)MIB)
-            return -1;
-    return 0;
+    return start_small(s) != 0 ? -1 : dirty_pages(s, FIRST);
 }
 
 static int small_map(struct scene *s)
 {
-    if (start_small(s) != 0)
+    if (start_small(s) != 0 || map_opened(s, FIRST) != 0)
         return -1;
-    void *map = mmap(NULL, FIRST, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
-    if (map == MAP_FAILED)
-        return -1;
-    s->map = map;
-    s->mapped = FIRST;
     memset(s->map, 1, FIRST);
     return 0;
 }
@@ -311,13 +292,8 @@ static int small_map(struct scene *s)
 /* Mapped for more than the file has, as whoever knows how far it may grow can. */
 static int small_map_ahead(struct scene *s)
 {
-    if (start_small(s) != 0)
+    if (start_small(s) != 0 || map_opened(s, s->size) != 0)
         return -1;
-    void *map = mmap(NULL, s->size, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
-    if (map == MAP_FAILED)
-        return -1;
-    s->map = map;
-    s->mapped = s->size;
     memset(s->map, 1, FIRST);
     return 0;
 }
