@@ -75,7 +75,12 @@ func list(w io.Writer) error {
 }
 
 // measure takes about budget, and prints the raw text of the row.
-func (r *row) measure(w io.Writer, s *scene, budget time.Duration) error {
+func (r *row) measure(w io.Writer, s *scene, budget time.Duration) (err error) {
+	defer func() {
+		if closed := s.close(); err == nil {
+			err = closed
+		}
+	}()
 	deadline := time.Now().Add(budget)
 	runtime.GOMAXPROCS(1) // what the collector does is the variant's own time
 	defer s.progress.clear()
@@ -87,17 +92,15 @@ func (r *row) measure(w io.Writer, s *scene, budget time.Duration) error {
 	}
 	blocks, err := r.plan(s)
 	if err != nil {
-		s.close()
 		return fmt.Errorf("%s: %w", r.name, err)
 	}
 	for i, open := range blocks {
 		share := time.Until(deadline) / time.Duration(len(blocks)-i)
 		if err := measureOne(w, s.stated(open), share, s.progress); err != nil {
-			s.close()
 			return err
 		}
 	}
-	return s.close()
+	return nil
 }
 
 // stated opens a block and states what the file is like that it is about, where it

@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
+	"io"
 	"regexp"
 	"strings"
 	"testing"
@@ -82,5 +85,23 @@ func TestWaysThatCannotWriteHaveNoLineForIt(t *testing.T) {
 	}
 	if got := strings.Join(cannot, " "); got != "mapview-mmap exp-mmap" {
 		t.Errorf("%s cannot write; the titles name x/exp/mmap", got)
+	}
+}
+
+// What a row has made goes with it, also when it fails.
+func TestRowLeavesNothingBehind(t *testing.T) {
+	broken := errors.New("broken")
+	for _, ends := range []error{nil, broken} {
+		closed := 0
+		r := row{name: "Test", plan: func(s *scene) ([]func() (*block, error), error) {
+			s.closeLater(func() error { closed++; return errors.New("not closed") })
+			return []func() (*block, error){func() (*block, error) {
+				return nil, cmp.Or(ends, error(skip("for the test")))
+			}}, nil
+		}}
+		err := r.measure(io.Discard, &scene{progress: &progress{}}, 0)
+		if closed != 1 || err == nil || errors.Is(err, broken) != (ends != nil) {
+			t.Errorf("closed %d times, %v", closed, err)
+		}
 	}
 }
