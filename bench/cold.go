@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,15 +49,15 @@ func makeColdFile(path string, size int) (*coldFile, error) {
 		return nil, err
 	}
 	defer w.Close()
-	piece := make([]byte, 0, 1<<20)
+	part := make([]byte, 0, piece)
 	for n := range f.pages {
-		piece = binary.LittleEndian.AppendUint64(piece, uint64(n))
-		piece = append(piece, f.rest(n)...)
-		if len(piece) == cap(piece) || n == f.pages-1 {
-			if _, err := w.Write(piece); err != nil {
+		part = binary.LittleEndian.AppendUint64(part, uint64(n))
+		part = append(part, f.rest(n)...)
+		if len(part) == cap(part) || n == f.pages-1 {
+			if _, err := w.Write(part); err != nil {
 				return nil, err
 			}
-			piece = piece[:0]
+			part = part[:0]
 		}
 	}
 	return f, w.Sync()
@@ -171,11 +170,12 @@ func openCold(name, dir string, size, processors int, delay func() error) (*bloc
 		return nil, err
 	}
 	b := &block{name: name, size: coldPage, variants: coldVariants(), cold: f, keys: "/pattern=rand/cache=cold"}
-	b.title = fmt.Sprintf("500 reads of 4 KiB at random out of %d MiB by 64 goroutines, not in memory, on this disk", size>>20)
-	b.state = "before each sample taken out of memory, by posix_fadvise, verified by mincore"
+	disk := "this disk"
 	if delay != nil {
-		b.title = strings.Replace(b.title, "this disk", "a disk where each takes 1 ms more", 1)
+		disk = "a disk where each takes 1 ms more"
 	}
+	b.title = fmt.Sprintf("500 reads of 4 KiB at random out of %d MiB by 64 goroutines, not in memory, on %s", size>>20, disk)
+	b.state = "before each sample taken out of memory, by posix_fadvise, verified by mincore"
 	if hasDirect(f.path) {
 		b.variants = append(b.variants, variant{impl: "device", op: "O_DIRECT", cold: openDirect})
 	} else {
@@ -192,19 +192,14 @@ func (b *block) measureCold(budget time.Duration, onRound func(round, of int)) (
 	for start := time.Now(); len(samples) == 0 || time.Since(start)+one/2 < budget; {
 		begin, r := time.Now(), len(samples)
 		onRound(r, max(1, r, int(budget/max(one, coldTime))))
-		if err := step(); err != nil {
+		round, err := b.round(r, func(k int) (sample, error) {
+			// Pages of their own: below the disk there may be another cache.
+			return b.cold.sample(b.variants[k].cold, uint64(r*len(b.variants)+k))
+		})
+		if err != nil {
 			return nil, err
 		}
-		samples = append(samples, make([]sample, len(b.variants)))
-		for _, k := range order(r, len(b.variants)) {
-			v := &b.variants[k]
-			// Pages of their own: below the disk there may be another cache.
-			s, err := b.cold.sample(v.cold, uint64(r*len(b.variants)+k))
-			if err != nil {
-				return nil, fmt.Errorf("round %d: %v: %w", r, v, err)
-			}
-			samples[r][k] = s
-		}
+		samples = append(samples, round)
 		one = time.Since(begin)
 	}
 	return samples, nil

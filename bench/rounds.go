@@ -99,15 +99,16 @@ func (b *block) measure(budget time.Duration, onRound func(round, of int)) ([][]
 			return nil, fmt.Errorf("%v: %w", &b.variants[k], err)
 		}
 	}
+	take := func(k int) (sample, error) { return b.sample(&b.variants[k], ops[k]) }
 	start := time.Now()
-	if _, err := b.round(0, ops); err != nil { // the warm-up, thrown away
+	if _, err := b.round(0, take); err != nil { // the warm-up, thrown away
 		return nil, err
 	}
 	least, likely := roundsIn(budget, time.Since(start))
 	var samples [][]sample
 	for start := time.Now(); len(samples) < least || time.Since(start) < budget; {
 		onRound(len(samples), max(likely, len(samples)))
-		round, err := b.round(len(samples), ops)
+		round, err := b.round(len(samples), take)
 		if err != nil {
 			return nil, err
 		}
@@ -117,9 +118,6 @@ func (b *block) measure(budget time.Duration, onRound func(round, of int)) ([][]
 }
 
 func (b *block) checkAll() error {
-	if b.cold != nil { // each sample looks at every byte
-		return nil
-	}
 	for k := range b.variants {
 		v := &b.variants[k]
 		if err := b.check.whole(v); err != nil {
@@ -155,15 +153,15 @@ func roundsIn(budget, one time.Duration) (least, likely int) {
 	return least, max(least, int(budget/max(one, 1)))
 }
 
-// round takes one sample of each variant.
-func (b *block) round(r int, ops []int) ([]sample, error) {
+// round takes one sample of each variant, in an order of its own.
+func (b *block) round(r int, take func(k int) (sample, error)) ([]sample, error) {
 	if err := step(); err != nil {
 		return nil, err
 	}
 	samples := make([]sample, len(b.variants))
 	for _, k := range order(r, len(b.variants)) {
 		var err error
-		if samples[k], err = b.sample(&b.variants[k], ops[k]); err != nil {
+		if samples[k], err = take(k); err != nil {
 			return nil, fmt.Errorf("round %d: %v: %w", r, &b.variants[k], err)
 		}
 	}
@@ -177,9 +175,6 @@ func order(round, n int) []int { return rand.New(rand.NewPCG(uint64(round), 1)).
 
 // sample times ops passes of v on each of its goroutines.
 func (b *block) sample(v *variant, ops int) (sample, error) {
-	if b.cold != nil {
-		return b.cold.sample(v.cold, uint64(ops))
-	}
 	b.check.before(v)
 	s, err := v.run(b.check.buffers(), 0, ops)
 	if err != nil {
