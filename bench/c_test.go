@@ -95,6 +95,10 @@ func rawLines(t *testing.T, text string) (lines []rawLine, skips []string) {
 	return lines, skips
 }
 
+// accessesOf returns how many accesses of that size are one op of the C program: as
+// many as the notes have, or what the file holds of so large ones.
+func accessesOf(size int) int { return min(accesses, fileSize/size) }
+
 func TestCWritesTheSameRawText(t *testing.T) {
 	program := buildBroken(t)
 	for _, direction := range []string{"read", "write"} {

@@ -12,7 +12,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -181,8 +180,7 @@ func openCold(name, dir string, size, processors int, delay func() error) (*bloc
 	} else {
 		b.state += "; no limit: this file system reads only through its page cache"
 	}
-	was := runtime.GOMAXPROCS(min(2, processors))
-	b.closeLater(func() error { runtime.GOMAXPROCS(was); return nil })
+	b.useProcessors(min(2, processors))
 	return b, nil
 }
 

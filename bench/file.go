@@ -11,10 +11,6 @@ import (
 
 const fileSize = accesses * 4096
 
-// accessesOf returns how many accesses of that size are one op: as many as the
-// notes have, or what the file holds of so large ones.
-func accessesOf(size int) int { return min(accesses, fileSize/size) }
-
 // makeFile creates a file of random bytes, reads them once and returns them.
 func makeFile(path string, seed byte) ([]byte, error) {
 	content := make([]byte, fileSize)

@@ -173,7 +173,7 @@ func (s *syncStage) add(impl, op, path string, l loop, again bool) error {
 	}
 	t := &trace{loop: l, w: s.w, at: uint64(len(s.b.variants)+1) << 40}
 	s.readers[t] = reader
-	s.b.variants = append(s.b.variants, variant{impl: impl, op: op, again: again, pass: t.pass, trace: t})
+	s.b.variants = append(s.b.variants, t.variant(impl, op, again))
 	return nil
 }
 

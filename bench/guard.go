@@ -6,7 +6,6 @@ package main
 
 import (
 	"fmt"
-	"runtime"
 
 	mapview "example.com/mapview/go"
 )
@@ -58,8 +57,7 @@ func openTogether(path string, content []byte, size, processors int) (*block, er
 	if err != nil {
 		return nil, err
 	}
-	was := runtime.GOMAXPROCS(2)
-	b.closeLater(func() error { runtime.GOMAXPROCS(was); return nil })
+	b.useProcessors(2)
 	readAt, unguarded := fromStart(readView(v), size), fromStart(copyOut(v.Bytes()), size)
 	b.variants = []variant{
 		{impl: "mapview", op: "ReadAt,one", pass: readAt, goroutines: 1},
@@ -79,22 +77,20 @@ func openParallel(path string, content []byte, size, processors int) (*block, er
 	}
 	b := &block{name: "Parallel", size: size, keys: "/pattern=seq/cache=resident", check: newReadCheck(content, size, 2)}
 	b.title = fmt.Sprintf("500 reads of %s by each of two goroutines at once, against one alone", sizeText(size))
-	was := runtime.GOMAXPROCS(2)
-	b.closeLater(func() error { runtime.GOMAXPROCS(was); return nil })
+	b.useProcessors(2)
 	add := func(impl, op string, again bool, pass func([]byte, int) error) {
 		b.variants = append(b.variants, variant{impl: impl, op: op + ",one", pass: pass, goroutines: 1, again: again})
 		if !again {
 			b.variants = append(b.variants, variant{impl: impl, op: op + ",two", pass: pass, goroutines: 2})
 		}
 	}
-	for _, i := range append(indexes(len(ways)), 0) {
-		w := &ways[i]
+	for i, w := range waysAndPair() {
 		o, err := w.openIt(&b.resources, path, how{})
 		if err != nil {
 			b.close()
 			return nil, err
 		}
-		add(w.impl, w.read, i == 0 && len(b.variants) > 0, fromStart(o.read, size))
+		add(w.impl, w.read, i == len(ways), fromStart(o.read, size))
 	}
 	add("memory", "copy", false, fromStart(copyOut(content), size))
 	return b, nil

@@ -80,8 +80,7 @@ func openStage(r *resources, dir, name string, size int, write bool) (*stage, er
 	if st.checker, err = mapFile(r, s.path, size); err != nil {
 		return nil, err
 	}
-	for _, i := range append(indexes(len(ways)), 0) {
-		w := &ways[i]
+	for i, w := range waysAndPair() {
 		if w.op(write) == "" || w.op(write) == "Do" {
 			continue // Do is in Read, Write, Guard and Slice
 		}
@@ -89,19 +88,11 @@ func openStage(r *resources, dir, name string, size int, write bool) (*stage, er
 		if err != nil {
 			return nil, err
 		}
-		again := i == 0 && len(st.players) > 0
-		st.players = append(st.players, player{w.impl, w.op(write), again, o})
+		st.players = append(st.players, player{w.impl, w.op(write), i == len(ways), o})
 	}
 	memory := &opened{read: copyOut(s.memory), write: copyIn(s.memory)}
 	st.players = append(st.players, player{"memory", "copy", false, memory})
 	return st, nil
-}
-
-func indexes(n int) (all []int) {
-	for i := range n {
-		all = append(all, i)
-	}
-	return all
 }
 
 func mapFile(r *resources, path string, size int) ([]byte, error) {
@@ -174,7 +165,7 @@ func (st *stage) block(name string, l workload) (*block, error) {
 		if p.impl != "os.File" || l.set <= piece { // it has no page tables
 			t.touch = toucher(p.opened.loop(st.write), l.set)
 		}
-		b.variants = append(b.variants, variant{impl: p.impl, op: p.op, again: p.again, pass: t.pass, trace: t})
+		b.variants = append(b.variants, t.variant(p.impl, p.op, p.again))
 	}
 	return b, nil
 }

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
-	"unsafe"
+	"slices"
 
 	mapview "example.com/mapview/go"
 	dropin "example.com/mapview/go/mmap"
@@ -55,6 +55,9 @@ var ways = []way{
 	{"syscall.Mmap", "copy", "copy", "msync", openByHand},
 	{"os.File", "ReadAt", "WriteAt", "Sync", openOSFile},
 }
+
+// waysAndPair has the first way again at its end, for the A/A pair.
+func waysAndPair() []way { return slices.Concat(ways, ways[:1]) }
 
 // missing tells of the peers that are not built in.
 var missing []string
@@ -211,11 +214,7 @@ func openByHand(r *resources, path string, how how) (*opened, error) {
 }
 
 func msync(m []byte) error {
-	_, _, errno := unix.Syscall(unix.SYS_MSYNC, uintptr(unsafe.Pointer(&m[0])), uintptr(len(m)), unix.MS_SYNC)
-	if errno != 0 {
-		return os.NewSyscallError("msync", errno)
-	}
-	return nil
+	return os.NewSyscallError("msync", unix.Msync(m, unix.MS_SYNC))
 }
 
 func openOSFile(r *resources, path string, how how) (*opened, error) {

@@ -237,6 +237,12 @@ type resources struct{ undo []func() error }
 
 func (r *resources) closeLater(f func() error) { r.undo = append(r.undo, f) }
 
+// useProcessors gives the runtime n of them, until the block is closed.
+func (r *resources) useProcessors(n int) {
+	was := runtime.GOMAXPROCS(n)
+	r.closeLater(func() error { runtime.GOMAXPROCS(was); return nil })
+}
+
 func (r *resources) close() error {
 	var first error
 	for i := len(r.undo) - 1; i >= 0; i-- {

@@ -129,6 +129,10 @@ func (t *trace) pass(buf []byte, stride int) (err error) {
 	return err
 }
 
+func (t *trace) variant(impl, op string, again bool) variant {
+	return variant{impl: impl, op: op, again: again, pass: t.pass, trace: t}
+}
+
 // places returns where the last n of the accesses went since the round began.
 func (t *trace) places(accesses, n int) ([]int, error) {
 	if t.failed != nil {

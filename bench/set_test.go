@@ -68,8 +68,7 @@ func TestWalkAtRandomGoesEverywhere(t *testing.T) {
 func tracedBlock(l loop, memory []byte, c func(w *walk) check) *block {
 	w := &walk{size: 64, times: 16, set: len(memory), random: true}
 	tr := &trace{loop: l, w: w, at: 1 << 40}
-	v := variant{impl: "wrong", op: "copy", pass: tr.pass, trace: tr}
-	return &block{name: "Hot", size: 64, each: w.times, check: c(w), variants: []variant{v}}
+	return &block{name: "Hot", size: 64, each: w.times, check: c(w), variants: []variant{tr.variant("wrong", "copy", false)}}
 }
 
 func filledMemory() []byte {
@@ -306,7 +305,7 @@ func TestTraceCheckSpoilsTheBuffer(t *testing.T) {
 	idle := lies(copyOut(m))["idle when it is timed"]
 	for impl, l := range map[string]loop{"right": copyOut(m), "wrong": idle} {
 		tr := &trace{loop: l, w: w}
-		b.variants = append(b.variants, variant{impl: impl, pass: tr.pass, trace: tr})
+		b.variants = append(b.variants, tr.variant(impl, "copy", false))
 	}
 	if _, err := b.measure(0, func(int, int) {}); err == nil || !strings.Contains(err.Error(), "wrong") {
 		t.Error(err)

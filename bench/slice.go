@@ -6,7 +6,6 @@ package main
 import (
 	"encoding/binary"
 	"fmt"
-	"os"
 	"unsafe"
 
 	mapview "example.com/mapview/go"
@@ -174,8 +173,7 @@ func openSlice(s *set, size int, words bool) (*block, error) {
 // the A/A pair.
 func (b *block) addSums(s *set, w *walk, words bool) error {
 	add := func(impl, op string, again bool, l loop) {
-		t := &trace{loop: l, w: w}
-		b.variants = append(b.variants, variant{impl: impl, op: op, again: again, pass: t.pass, trace: t})
+		b.variants = append(b.variants, (&trace{loop: l, w: w}).variant(impl, op, again))
 	}
 	inPlace := func(m []byte) loop {
 		if words {
@@ -207,11 +205,10 @@ func (b *block) addSums(s *set, w *walk, words bool) error {
 func (b *block) addViewSums(path string, words bool, add func(impl, op string, again bool, l loop)) error {
 	var views [3]*mapview.View
 	for i := range views {
-		v, err := mapview.OpenFile(path, os.O_RDONLY, 0, nil)
+		v, err := openView(&b.resources, path)
 		if err != nil {
 			return err
 		}
-		b.closeLater(v.Close)
 		views[i] = v
 	}
 	add("mapview", "Do", false, sumsUnderDo(views[0], words))

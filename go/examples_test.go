@@ -68,7 +68,7 @@ func TestEverythingHasAnExample(t *testing.T) {
 		for _, full := range exported {
 			name := prefix + full
 			seen[name] = true
-			_, hasOwn := exampleOf(examples, full)
+			hasOwn := hasExample(examples, full)
 			other, isShown := shownIn[name]
 			switch reason := needNoExample[name]; {
 			case hasOwn && (isShown || reason != ""):
@@ -100,17 +100,17 @@ func TestEverythingHasAnExample(t *testing.T) {
 	}
 }
 
-// exampleOf finds the example of a type, function or method, which may have a
+// hasExample looks for that of a type, function or method, which may have a
 // suffix that begins with a small letter.
-func exampleOf(examples map[string]*doc.Example, full string) (*doc.Example, bool) {
+func hasExample(examples map[string]*doc.Example, full string) bool {
 	own := strings.ReplaceAll(full, ".", "_")
-	for name, e := range examples {
+	for name := range examples {
 		suffix, found := strings.CutPrefix(name, own+"_")
 		if name == own || found && suffix != "" && !ast.IsExported(suffix) {
-			return e, true
+			return true
 		}
 	}
-	return nil, false
+	return false
 }
 
 // uses tells whether an example has the last part of a name in it.
