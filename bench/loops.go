@@ -5,7 +5,8 @@
 // parameter: such a call adds 0.4 to 0.7 ns to all of them (2 ns through a method
 // value), a twentieth of a read of 64 bytes, and would so hide a part of the
 // difference. That is so for struct types, too, of which each has a body of its own:
-// it calls through a dictionary. What has its bytes as a slice shares the loop of the plain copy.
+// it calls through a dictionary. What has its bytes as a slice shares the loop of
+// the plain copy.
 
 package main
 

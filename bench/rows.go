@@ -22,6 +22,11 @@ type row struct {
 	plan    func(s *scene) ([]func() (*block, error), error)
 }
 
+// A skip is the reason why a block cannot be measured here.
+type skip string
+
+func (s skip) Error() string { return string(s) }
+
 // A scene is what the rows of one run have in common.
 type scene struct {
 	dir        string // for the files

@@ -170,19 +170,7 @@ func (r *run) slice() {
 		}
 		return nil
 	})
-	at := off + i*number
-	switch {
-	case at >= r.m.reach(), store && !r.m.writable && at >= r.m.lost():
-		r.want(err, modelFault(at, mapview.ErrTruncated))
-	case store && !r.m.writable:
-		r.want(err, modelFault(at, fs.ErrPermission))
-	default:
-		r.want(err, nil)
-		r.wantBytes(loaded, at)
-		if store {
-			r.m.store(binary.NativeEndian.AppendUint32(nil, 0x01020304), at)
-		}
-	}
+	r.wantInPlace(err, loaded, off+i*number, store, binary.NativeEndian.AppendUint32(nil, 0x01020304))
 }
 
 // records goes through all numbers from somewhere on.

@@ -342,17 +342,23 @@ func (r *run) do() {
 		r.want(err, os.ErrClosed)
 	case r.m.size == 0:
 		r.want(err, nil)
-	case i >= r.m.reach():
-		r.want(err, modelFault(i, mapview.ErrTruncated))
-	case store && !r.m.writable && i >= r.m.lost(): // both stop it
-		r.want(err, modelFault(i, mapview.ErrTruncated))
+	default:
+		r.wantInPlace(err, loaded, i, store, []byte{b})
+	}
+}
+
+// wantInPlace is for a load in place at off, and a store after it, if any.
+func (r *run) wantInPlace(err error, loaded []byte, off int, store bool, stored []byte) {
+	switch {
+	case off >= r.m.reach(), store && !r.m.writable && off >= r.m.lost(): // here both stop it
+		r.want(err, modelFault(off, mapview.ErrTruncated))
 	case store && !r.m.writable:
-		r.want(err, modelFault(i, fs.ErrPermission))
+		r.want(err, modelFault(off, fs.ErrPermission))
 	default:
 		r.want(err, nil)
-		r.wantBytes(loaded, i)
+		r.wantBytes(loaded, off)
 		if store {
-			r.m.store([]byte{b}, i)
+			r.m.store(stored, off)
 		}
 	}
 }
