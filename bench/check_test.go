@@ -223,12 +223,30 @@ func everyVariantOf(t *testing.T, r row) {
 			t.Fatal(err)
 		}
 		wantOneLoop(t, b)
+		wantOnePair(t, b)
 		if err := onceThrough(b); err != nil {
 			t.Errorf("%s: %v", b.name, err)
 		}
 		if err := b.close(); err != nil {
 			t.Errorf("%s: close: %v", b.name, err)
 		}
+	}
+}
+
+// The noise is told by the A/A pair.
+func wantOnePair(t *testing.T, b *block) {
+	t.Helper()
+	names := map[string]int{}
+	var again []string
+	for i := range b.variants {
+		v := &b.variants[i]
+		names[v.String()]++
+		if v.again {
+			again = append(again, v.String())
+		}
+	}
+	if len(again) != 1 || names[again[0]] != 2 {
+		t.Errorf("%s%s: the second ones of a pair are %q", b.name, b.keys, again)
 	}
 }
 
