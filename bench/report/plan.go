@@ -23,11 +23,11 @@ type runner struct {
 	command []string // what is called, with its first arguments
 }
 
-// parseRunner takes "NAME=PROGRAM[ ARGUMENT...]" apart.
+// parseRunner takes "NAME=PROGRAM[ARGUMENT...]" apart, with a tab before each ARGUMENT.
 func parseRunner(text string) (runner, error) {
 	name, command, ok := strings.Cut(text, "=")
-	words := strings.Fields(command)
-	if !ok || name == "" || strings.ContainsAny(name, "/.") || len(words) == 0 {
+	words := strings.Split(command, "\t")
+	if !ok || name == "" || strings.ContainsAny(name, "/.") || words[0] == "" {
 		return runner{}, usageError(fmt.Sprintf("not NAME=PROGRAM: %q", text))
 	}
 	return runner{name, words}, nil

@@ -92,13 +92,15 @@ func newFakeBench(t *testing.T, goTool string, env ...string) *fakeBench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &fakeBench{t: t, build: t.TempDir()}
-	for name, text := range map[string]string{"go": goTool, "cc": fakeCC, "runner": fakeRunner, "libmapview.a": ""} {
+	b := &fakeBench{t: t, build: filepath.Join(t.TempDir(), "a build")}
+	os.Mkdir(b.build, 0o700)
+	// CC may hold flags, so it alone cannot lie in a folder with a space.
+	for name, text := range map[string]string{"go": goTool, "../cc": fakeCC, "runner": fakeRunner, "libmapview.a": ""} {
 		if err := os.WriteFile(b.path(name), []byte(text), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	b.env = append(os.Environ(), "BUILD="+b.build, "GO="+b.path("go"), "CC="+b.path("cc"), "CARGO=false", "REPORT="+report,
+	b.env = append(os.Environ(), "BUILD="+b.build, "GO="+b.path("go"), "CC="+b.path("../cc"), "CARGO=false", "REPORT="+report,
 		"RUNNER="+b.path("runner"), "LOG="+b.path("log"), "BENCH_SECONDS=5", "BENCH_DIR=", "ROW=", "FRESH=", "REF=", "FAILS=", "SLEEPS=", "HALF=")
 	b.env = append(b.env, env...)
 	return b
