@@ -191,16 +191,19 @@ func (d *driver) due(list []task) (due []task, err error) {
 	if err := os.MkdirAll(d.raw, 0o755); err != nil {
 		return nil, err
 	}
-	there, err := filepath.Glob(filepath.Join(d.raw, "*"))
-	if err != nil {
-		return nil, err
-	}
 	keep := map[string]bool{}
 	for _, t := range list {
+		if err := t.renumber(); err != nil {
+			return nil, err
+		}
 		keep[t.file] = d.full && !d.fresh && d.isDone(t)
 		if !keep[t.file] {
 			due = append(due, t)
 		}
+	}
+	there, err := filepath.Glob(filepath.Join(d.raw, "*"))
+	if err != nil {
+		return nil, err
 	}
 	for _, file := range there {
 		if !keep[file] {
@@ -210,6 +213,16 @@ func (d *driver) due(list []task) (due []task, err error) {
 		}
 	}
 	return due, nil
+}
+
+// renumber gives the row's file its number where rows before it have come or gone.
+func (t task) renumber() error {
+	name := "???" + filepath.Base(t.file)[3:]
+	old, err := filepath.Glob(filepath.Join(filepath.Dir(t.file), name))
+	if err != nil || len(old) != 1 || old[0] == t.file {
+		return err
+	}
+	return os.Rename(old[0], t.file)
 }
 
 // isDone looks for the line with which run ends a file: the same program, and the

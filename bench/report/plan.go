@@ -136,6 +136,9 @@ func tasks(rows []row, seconds float64, full bool, dir string) ([]task, error) {
 			return nil, err
 		}
 		t.key = fmt.Sprintf("%s %.3g s in %d", sum, t.budget, t.processes)
+		if os.Geteuid() == 0 { // who can mount, and goes before other programs
+			t.key += " by root"
+		}
 		list[i] = t
 	}
 	return list, nil

@@ -270,6 +270,12 @@ func TestFullRunIsResumed(t *testing.T) {
 	if got := b.log(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "c Read") {
 		t.Errorf("asked for %q", got)
 	}
+	// A row that comes before the others moves their numbers alone.
+	moved := b.path("bench/raw/full/007-c-Read.txt")
+	os.Rename(cut, moved)
+	if _, text, err := b.run("full"); err != nil || b.log() != "" {
+		t.Errorf("a row of another number is run again: %v %s", err, text)
+	}
 	b.run("full", "FRESH=1")
 	if got := strings.Count(b.log(), "\n"); got != 6 {
 		t.Errorf("FRESH=1 asked for %d rows", got)
