@@ -41,6 +41,9 @@ func resultsCommand(w io.Writer, args []string) error {
 	if *file == "" || *dir == "" || flags.NArg() != 1 {
 		return usageError("report results needs -page, -charts and a folder of raw text")
 	}
+	if _, err := exec.LookPath("gnuplot"); err != nil {
+		return errors.New("there is no gnuplot (package gnuplot-nox): the page would have new figures beside old charts, and nothing was written")
+	}
 	if _, err := os.Stat(flags.Arg(0)); err != nil {
 		return fmt.Errorf("there is no raw text of a full run (make bench-full): %w", err)
 	}
@@ -57,7 +60,7 @@ func resultsCommand(w io.Writer, args []string) error {
 	if *strict && len(p.lacks) > 0 {
 		return fmt.Errorf("%d things are missing, and nothing was written", len(p.lacks))
 	}
-	if err := p.draw(w, *dir); err != nil {
+	if err := p.draw(*dir); err != nil {
 		return err
 	}
 	if err := os.WriteFile(*file, p.body.Bytes(), 0o644); err != nil {
@@ -90,11 +93,7 @@ func newPage(raw, second string) (*page, error) {
 	return p, nil
 }
 
-func (p *page) draw(w io.Writer, dir string) error {
-	if _, err := exec.LookPath("gnuplot"); err != nil {
-		fmt.Fprintln(w, "SKIPPED the charts: there is no gnuplot (package gnuplot-nox)")
-		return nil
-	}
+func (p *page) draw(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -115,7 +114,11 @@ func (p *page) lack(format string, args ...any) {
 }
 
 func (p *page) write(charts string) error {
-	p.say("# Results of the benchmark\n\nMade by `make bench-results` from the raw text of one `make bench-full`; no figure here was typed.\n")
+	second := ""
+	if p.second != nil {
+		second = " (what is said of two runs: of a second one, too)"
+	}
+	p.say("# Results of the benchmark\n\nMade by `make bench-results` from the raw text of one `make bench-full`%s; no figure here was typed.\n", second)
 	p.writeDecisions()
 	p.say("## mapview in short\n\n%s\n", strings.ReplaceAll(p.summary(), "bench/charts/", "charts/"))
 	p.writeMachine()

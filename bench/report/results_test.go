@@ -224,6 +224,13 @@ func TestResultsPage(t *testing.T) {
 	args := []string{"-page", page, "-charts", filepath.Join(dir, "charts"), "-readme", readme, raw}
 
 	var out bytes.Buffer
+	path := os.Getenv("PATH")
+	t.Setenv("PATH", dir)
+	if err := resultsCommand(&out, args); err == nil || !strings.Contains(err.Error(), "old charts") {
+		t.Errorf("without gnuplot: %v", err)
+	}
+	os.WriteFile(filepath.Join(dir, "gnuplot"), []byte("#!/bin/sh\n"), 0o700) // TestChartIsDrawn has the real one
+	t.Setenv("PATH", dir+":"+path)
 	if err := resultsCommand(&out, append([]string{"-strict"}, args...)); err == nil || !strings.Contains(out.String(), "missing: a claim of note D") {
 		t.Errorf("strict: %v\n%s", err, &out)
 	}
