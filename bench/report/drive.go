@@ -217,8 +217,7 @@ func (d *driver) due(list []task) (due []task, err error) {
 
 // renumber gives the row's file its number where rows before it have come or gone.
 func (t task) renumber() error {
-	name := "???" + filepath.Base(t.file)[3:]
-	old, err := filepath.Glob(filepath.Join(filepath.Dir(t.file), name))
+	old, err := t.numbered(filepath.Dir(t.file))
 	if err != nil || len(old) != 1 || old[0] == t.file {
 		return err
 	}

@@ -144,6 +144,29 @@ func tasks(rows []row, seconds float64, full bool, dir string) ([]task, error) {
 	return list, nil
 }
 
+// numbered returns the row's files in a raw folder: one at most, of whatever number.
+func (r row) numbered(dir string) ([]string, error) {
+	return filepath.Glob(filepath.Join(dir, fmt.Sprintf("???-%s-%s.txt", r.runner.name, r.name)))
+}
+
+// missingRows names those of the runners' rows that a raw folder has no file of.
+func missingRows(dir string, runners []string) (names []string, err error) {
+	rows, err := rowsOf(runners)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range rows {
+		files, err := r.numbered(dir)
+		if err != nil {
+			return nil, err
+		}
+		if len(files) == 0 {
+			names = append(names, r.runner.name+" "+r.name)
+		}
+	}
+	return names, nil
+}
+
 // sum is of what is called: a program that is built anew with other sources is
 // another one. Arguments that name files are programs, too.
 func (r runner) sum() (string, error) {

@@ -1,8 +1,9 @@
 // results.go writes the results page, its charts, and README's part of them.
 //
-//	report results -page FILE -charts DIR -readme FILE [-strict] [-second RAW] RAW
+//	report results -page FILE -charts DIR -readme FILE [-strict] [-second RAW] RAW NAME=RUNNER...
 //
-// With -strict whatever the page should hold and the run does not have is an error:
+// A run that has not come to all of the runners' rows is refused; one that has SKIPPED
+// some is not. With -strict whatever the page should hold and the run does not have is an error:
 // that is how it is made before it is committed. -second is another run, for the
 // agreement of two.
 
@@ -38,7 +39,7 @@ func resultsCommand(w io.Writer, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return usageError(err.Error())
 	}
-	if *file == "" || *dir == "" || flags.NArg() != 1 {
+	if *file == "" || *dir == "" || flags.NArg() == 0 {
 		return usageError("report results needs -page, -charts and a folder of raw text")
 	}
 	if _, err := exec.LookPath("gnuplot"); err != nil {
@@ -46,6 +47,13 @@ func resultsCommand(w io.Writer, args []string) error {
 	}
 	if _, err := os.Stat(flags.Arg(0)); err != nil {
 		return fmt.Errorf("there is no raw text of a full run (make bench-full): %w", err)
+	}
+	rows, err := missingRows(flags.Arg(0), flags.Args()[1:])
+	if err != nil {
+		return err
+	}
+	if len(rows) > 0 {
+		return fmt.Errorf("the full run is not through (make bench-full resumes it), and nothing was written; it lacks: %s", strings.Join(rows, ", "))
 	}
 	p, err := newPage(flags.Arg(0), *second)
 	if err != nil {

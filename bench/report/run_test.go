@@ -249,6 +249,17 @@ func TestFullRunIsResumed(t *testing.T) {
 	if got := strings.Count(b.log(), "\n"); got != 3 {
 		t.Errorf("%d rows begun before the end", got)
 	}
+	full, runner := b.path("bench/raw/full"), "c="+b.path("bench/bench-c")
+	if rows, err := missingRows(full, []string{runner}); err != nil || strings.Join(rows, ", ") != "c Cold" {
+		t.Errorf("missing: %v, %v", rows, err)
+	}
+	os.WriteFile(b.path("gnuplot"), nil, 0o700)
+	t.Setenv("PATH", b.build+":"+os.Getenv("PATH"))
+	page := b.path("RESULTS.md")
+	err := resultsCommand(&bytes.Buffer{}, []string{"-page", page, "-charts", b.path("charts"), full, runner})
+	if _, none := os.Stat(page); err == nil || none == nil || !strings.HasSuffix(err.Error(), "it lacks: c Cold") {
+		t.Errorf("a page of a run that is not through: %v", err)
+	}
 	out, text, err := b.run("full")
 	if err != nil || !strings.Contains(text, "2 of 7 rows are there from a run of the same programs and stay; FRESH=1") {
 		t.Fatalf("%v: %s", err, text)
