@@ -13,16 +13,15 @@ import (
 
 // A player is a runner that takes turns.
 type player struct {
-	cmd    *exec.Cmd
-	turn   *os.File // a byte written here is its turn
-	over   *os.File // a byte read here says that it wants one
-	out    bytes.Buffer
-	err    bytes.Buffer
-	waits  bool
-	exited bool
+	cmd   *exec.Cmd
+	turn  *os.File // a byte written here is its turn
+	over  *os.File // a byte read here says that it wants one
+	out   bytes.Buffer
+	err   bytes.Buffer
+	waits bool
 }
 
-// startPlayer starts the runner and waits until it wants its first turn, or ends.
+// startPlayer starts the runner; await waits until it wants its first turn, or ends.
 func startPlayer(command []string, args ...string) (*player, error) {
 	in, turn, err := os.Pipe()
 	if err != nil {
@@ -53,7 +52,6 @@ func (p *player) await() {
 	var one [1]byte
 	n, _ := p.over.Read(one[:])
 	p.waits = n == 1
-	p.exited = n != 1
 }
 
 // play gives the players their turns until all have ended; who begins changes.
