@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "processor.h"
 #include "stage.h"
 
 enum { RING = 256 << 10, LOOKS = 1000, LOOKS_TO_GIVE_UP = 20 * 1000 * 1000, LARGEST = 64 << 10 };
@@ -164,6 +165,8 @@ static int start_receiver(struct channel *c)
         if (getppid() != parent)
             _exit(1);
         close(c->control[0]);
+        if (stay_on(1, "Message") != 0)
+            _exit(1);
         receive_orders(c);
     }
     close(c->control[1]);
@@ -314,15 +317,18 @@ static int measure_message(const struct row *row, const struct order *order)
                      .file_size = RING,
                      .walk = {64, 1, 0}};
     w.buf = aligned_alloc(4096, 2 * MIB);
-    int rc = w.buf ? open_ways(&w, ways, WAYS) : fail("no memory", row->name);
+    int rc = w.buf ? stay_on(0, row->name) : fail("no memory", row->name);
+    if (rc == 0)
+        rc = open_ways(&w, ways, WAYS);
     for (int b = 0; rc == 0 && b < 3; b++) {
         w.walk = (struct walk){sizes[b], 1, 0};
         snprintf(w.title, sizeof w.title, "messages of %zu bytes from one process to another",
                  sizes[b]);
-        snprintf(w.state, sizeof w.state,
-                 "%zu messages fit between them in shared memory; waiting: %d looks with a pause, then "
-                 "sched_yield",
-                 RING / sizes[b], LOOKS);
+        snprintf(
+            w.state, sizeof w.state,
+            "each process on a processor of its own, where there are two; %zu messages fit between "
+            "them in shared memory; waiting: %d looks with a pause, then sched_yield",
+            RING / sizes[b], LOOKS);
         rc = measure_work(&w, ways, WAYS, order->seconds / 3, order->run);
     }
     close_ways(&w, ways, WAYS);

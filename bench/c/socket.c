@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "processor.h"
 #include "stage.h"
 
 #define SPAN (16 * MIB)
@@ -48,6 +49,10 @@ static void look_at(struct wire *r, size_t n)
 static void *receive(void *arg)
 {
     struct wire *r = arg;
+    if (stay_on(1, "Socket") != 0) {
+        shutdown(r->out, SHUT_RDWR); /* nobody must wait for it */
+        return NULL;
+    }
     for (;;) {
         size_t most = SPAN - r->off < r->chunk ? SPAN - r->off : r->chunk;
         ssize_t n = recv(r->out, r->buf, most, 0);
@@ -296,7 +301,9 @@ static int measure_socket(const struct row *row, const struct order *order)
     struct work w = {.row = row->name, .check = check_sent, .count = COUNT_CALLS};
     int rc = open_stage(&stage, &w, order, "c-socket", SPAN, MIB);
     if (rc == 0)
-        rc = say_state(&w, SPAN, "");
+        rc = stay_on(0, row->name);
+    if (rc == 0)
+        rc = say_state(&w, SPAN, "; each end on a processor of its own, where there are two");
     if (rc == 0)
         rc = open_ways(&w, ways, WAYS);
     for (int b = 0; rc == 0 && b < 4; b++)
