@@ -367,7 +367,7 @@ static int check_one(struct scene *s)
             {"mapview", "mv_sync", dirty_view_of_others, sync_range, check_one, 0}, \
             {"libc", "fdatasync", dirty_map_of_others, sync_file, check_one, 0},    \
             {"mmap", "msync,range", dirty_map_of_others, sync_one, check_one, 0},   \
-            {"mmap", "msync,alone", dirty_map, sync_all, check_one, 0},             \
+            {"kernel", "msync,alone", dirty_map, sync_all, check_one, 0},           \
             {"mmap", "msync", dirty_map_of_others, sync_all, check_one, 1},         \
     }
 

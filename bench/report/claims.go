@@ -175,7 +175,7 @@ var claims = []claim{
 			return holdsNot
 		}, "the folios are large", times("mmap takes %s times as long on folios of 1 MiB, %s on folios of 4 KiB; mapview's mv_write and mv_sync on the large ones %s")},
 	{"B", "A mapping does not suit files of changing length.",
-		[]measure{{"GrowthOnext4/lang=c", "mmap munmap+fallocate+mmap", "mapview mv_resize", ""}, {"GrowthOnext4/lang=c", "mapview mv_resize", "libc fallocate", ""}},
+		[]measure{{"GrowthOnext4/lang=c", "mmap munmap+fallocate+mmap", "mapview mv_resize", ""}, {"GrowthOnext4/lang=c", "mapview mv_resize", "kernel fallocate", ""}},
 		func(v []float64) claimVerdict {
 			if v[0] > 1.5 {
 				return onlyWhen

@@ -58,10 +58,6 @@ var reasons = []reason{
 		"The guard in C, beside a store of 64 bytes. Stores through mv_data do without."),
 	because(`Prefault.*: mmap faults`,
 		"The same stores without a call before them: in large folios one fault brings in a whole folio, so that there is nothing left for mv_prefault to save. It is for small folios, and for an error before the first store."),
-	because(`RangeSync.*: mmap msync alone`,
-		"The same sync where nothing else is dirty: the floor of this block."),
-	because(`Growth.*: libc fallocate`,
-		"The allocation of the blocks alone: what it lacks is that the view grows with the file."),
 	because(`Growth.*: mmap fallocate`,
 		"A mapping that is longer than its file from the first needs the allocation alone; mv_resize looks at the file and at the limit of file sizes before, so that what it cannot do is an error."),
 	because(`FirstTouch.*mv_prefault`,
@@ -170,9 +166,9 @@ func lossLine(losses []loss) string {
 		peer := spelled(l.peer)
 		if low[peer] == 0 {
 			peers = append(peers, peer)
-			low[peer] = l.by.median
+			low[peer] = l.by.middle
 		}
-		low[peer], high[peer] = min(low[peer], l.by.median), max(high[peer], l.by.median)
+		low[peer], high[peer] = min(low[peer], l.by.middle), max(high[peer], l.by.middle)
 	}
 	where := first.g.place()
 	if places > 1 {
