@@ -287,6 +287,17 @@ func TestCRows(t *testing.T) {
 		}
 		checkBlocks(t, name, lines)
 	}
+	for name, only := range map[string]string{"Read": "Read/lang=c/size=1024", "Scatter": "ScatterSmall/lang=c/size=64",
+		"Message": "Message/lang=c/size=4096", "Once": "Once/lang=c/size=1024/cache=resident"} {
+		list := filepath.Join(t.TempDir(), "only")
+		os.WriteFile(list, []byte("Nowhere\n"+only+"\n"), 0o600)
+		cmd := exec.Command(program, "-dir", t.TempDir(), "-row", name, "-seconds", "0.01")
+		cmd.Env = append(os.Environ(), "BENCH_ONLY="+list)
+		out, err := cmd.Output()
+		if err != nil || strings.Count(string(out), "Row ") != 1 || !strings.Contains(string(out), "Row Benchmark"+only+"\t") {
+			t.Errorf("%s alone: %v\n%s", only, err, out)
+		}
+	}
 	for _, args := range [][]string{{}, {"-row", "Read"}, {"-dir", "."}, {"-dir", ".", "-row"}, {"-dir", ".", "-row", "Read", "-seconds", "0"},
 		{"-dir", ".", "-row", "Reads"}, {"-dir", "/nowhere", "-row", "Read"}, {"-what"}} {
 		out, err := exec.Command(program, args...).Output()

@@ -15,6 +15,8 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -53,6 +55,17 @@ func measureNamed(w io.Writer, name string, s *scene, budget time.Duration) erro
 	return r.measure(w, s, budget)
 }
 
+// isWanted tells whether a block is to be measured. With BENCH_ONLY=FILE that are
+// those whose names stand in the file, a line each, as "Read/lang=go/size=4096".
+func isWanted(name string) (bool, error) {
+	file := os.Getenv("BENCH_ONLY")
+	if file == "" {
+		return true, nil
+	}
+	text, err := os.ReadFile(file)
+	return slices.Contains(strings.Split(string(text), "\n"), strings.TrimPrefix(name, "Benchmark")), err
+}
+
 func measureOne(w io.Writer, open func() (*block, error), budget time.Duration, p *progress) error {
 	b, err := open()
 	var why skip
@@ -65,12 +78,9 @@ func measureOne(w io.Writer, open func() (*block, error), budget time.Duration, 
 	}
 	title := fmt.Sprintf("Go, %s %d%s", b.name, b.size, b.keys)
 	p.title = title
-	samples, err := b.measure(budget, p.round)
-	if err == nil {
-		err = writeHead(w, b)
-	}
-	if err == nil {
-		err = writeSamples(w, b, samples)
+	wanted, err := isWanted(b.fullName())
+	if wanted && err == nil {
+		err = b.print(w, budget, p)
 	}
 	if closed := b.close(); err == nil {
 		err = closed
@@ -80,4 +90,15 @@ func measureOne(w io.Writer, open func() (*block, error), budget time.Duration, 
 	}
 	runtime.GC()
 	return nil
+}
+
+func (b *block) print(w io.Writer, budget time.Duration, p *progress) error {
+	samples, err := b.measure(budget, p.round)
+	if err == nil {
+		err = writeHead(w, b)
+	}
+	if err == nil {
+		err = writeSamples(w, b, samples)
+	}
+	return err
 }

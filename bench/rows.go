@@ -100,7 +100,8 @@ func (r *row) measure(w io.Writer, s *scene, budget time.Duration) (err error) {
 		return fmt.Errorf("%s: %w", r.name, err)
 	}
 	for i, open := range blocks {
-		share := time.Until(deadline) / time.Duration(len(blocks)-i)
+		// No more than its part, where others are not wanted.
+		share := min(time.Until(deadline)/time.Duration(len(blocks)-i), budget/time.Duration(len(blocks)))
 		if err := measureOne(w, s.stated(open), share, s.progress); err != nil {
 			return err
 		}

@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -54,6 +56,26 @@ func TestRowStatesWhatItFound(t *testing.T) {
 		if !strings.Contains(out.String(), "SKIPPED "+peer+"\n") {
 			t.Errorf("nothing tells of %s", peer)
 		}
+	}
+}
+
+// Blocks that are not wanted are left out.
+func TestRowMeasuresWhatIsWanted(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "only")
+	os.WriteFile(list, []byte("Nowhere\nRead/lang=go/size=1024\n"), 0o600)
+	t.Setenv("BENCH_ONLY", list)
+	measure := func() (string, error) {
+		var out bytes.Buffer
+		s := &scene{dir: t.TempDir(), processors: 2, largest: 1 << 20, progress: &progress{}}
+		err := measureNamed(&out, "Read", s, 0)
+		return out.String(), err
+	}
+	if out, err := measure(); err != nil || strings.Count(out, "Row ") != 1 || !strings.Contains(out, "Row BenchmarkRead/lang=go/size=1024\t") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	os.Remove(list)
+	if _, err := measure(); err == nil {
+		t.Error("a list that cannot be read wants nothing")
 	}
 }
 

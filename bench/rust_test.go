@@ -70,6 +70,13 @@ func TestRustRunner(t *testing.T) {
 	if left, _ := os.ReadDir(dir); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
 	}
+	list := filepath.Join(dir, "only")
+	os.WriteFile(list, []byte("Nowhere\nHot/lang=rust/size=4096/set=1MiB/pattern=rand/cache=resident\n"), 0o600)
+	only := exec.Command(program, "-dir", dir, "-row", "Hot", "-seconds", "0.01")
+	only.Env = append(os.Environ(), "BENCH_ONLY="+list)
+	if out, err := only.Output(); err != nil || strings.Count(string(out), "Row ") != 1 || !strings.Contains(string(out), "Row BenchmarkHot/lang=rust/size=4096/") {
+		t.Errorf("one block alone: %v\n%s", err, out)
+	}
 	for _, args := range [][]string{{}, {"-dir", dir, "-row", "Nowhere"}, {"-dir", dir, "-row", "Hot", "-seconds", "soon"}} {
 		if out, err := exec.Command(program, args...).CombinedOutput(); err == nil || len(out) == 0 {
 			t.Errorf("%v: %v, %s", args, err, out)

@@ -157,6 +157,23 @@ int step(void)
     return read(in, &turn, 1) == 1 ? 0 : fail("waiting for a turn", "BENCH_STEP");
 }
 
+int is_wanted(const char *block)
+{
+    const char *path = getenv("BENCH_ONLY");
+    char line[512];
+    int found = 0;
+    if (!path || !*path)
+        return 1;
+    FILE *f = fopen(path, "re");
+    while (f && !found && fgets(line, sizeof line, f)) {
+        line[strcspn(line, "\n")] = 0;
+        found = strcmp(line, block) == 0;
+    }
+    if (f)
+        fclose(f);
+    return found;
+}
+
 /* take times ops passes. One before them, untimed, brings the caches back from
  * the variant before. */
 static int take(struct block *block, const struct variant *v, long ops, struct sample *out)
@@ -306,6 +323,10 @@ static size_t accesses_of(size_t size)
 
 int block_measure(struct block *block, double seconds, const char *run)
 {
+    char name[64];
+    snprintf(name, sizeof name, "%s/lang=c/size=%zu", block->name, block->size);
+    if (!is_wanted(name))
+        return 0;
     block->accesses = accesses_of(block->size);
     size_t n = block->accesses * block->size;
     block->buf = aligned_alloc(4096, (block->size + 4095) / 4096 * 4096);

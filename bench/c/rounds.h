@@ -83,6 +83,10 @@ void order_of(int round, int n, int *ks);
  * builds of a runner can take turns. It returns 0, or -1 after a message. */
 int step(void);
 
+/* is_wanted tells whether a block is to be measured. With BENCH_ONLY=FILE that are
+ * those whose names stand in the file, a line each, as "Read/lang=c/size=4096". */
+int is_wanted(const char *block);
+
 /* fail prints a message, with the text of errno if it is not 0; returns -1. */
 int fail(const char *what, const char *which);
 

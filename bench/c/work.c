@@ -20,8 +20,8 @@ enum {
     MOST_ROUNDS = 1000,
     WHOLE_CHECKS = 64
 };
-static const double usual_time = 2.5e-4, brief_time = 1e-4, check_time = 5e-3,
-                    brief = 0.2; /* seconds */
+static const double usual_time = 2.5e-4, brief_time = 1e-4, check_time = 5e-3, brief = 0.02,
+                    least_time = 0.1; /* seconds */
 
 struct taken {
     long ops;
@@ -368,6 +368,11 @@ int measure_work(struct work *w, struct way *ways, int n, double seconds, const 
     long ops[MOST_WAYS_OF_WORK];
     int count = 0;
     double start = now(), all = 0; /* of the samples of a round, if nothing interrupts them */
+    char name[192];
+    snprintf(name, sizeof name, "%s/lang=c/size=%zu%s%s", w->row, w->walk.size, w->keys[0] ? "/" : "",
+             w->keys);
+    if (!is_wanted(name))
+        return 0;
     if (w->seed == 0)
         w->seed = 88172645463325252ULL;
     for (int k = 0; k < n && count < MOST_WAYS_OF_WORK; k++)
@@ -384,7 +389,7 @@ int measure_work(struct work *w, struct way *ways, int n, double seconds, const 
             return -1;
     double left = seconds - (now() - start);
     if (take_rounds(w, fit, count, ops, w->ops || all > 8 * sample_time(w) * count,
-                    is_brief(seconds) || left > brief ? left : brief, run) != 0)
+                    is_brief(seconds) || left > least_time ? left : least_time, run) != 0)
         return -1;
     for (int k = 0; k < count; k++)
         if (check_whole(w, fit[k], seconds) != 0)

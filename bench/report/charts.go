@@ -118,7 +118,7 @@ func limitChart(r *report) (chart, error) {
 					return c, err
 				}
 				c.lines[i].title = curve.title
-				c.lines[i].points = append(c.lines[i].points, [2]float64{float64(len(c.words) - 1), x.median})
+				c.lines[i].points = append(c.lines[i].points, [2]float64{float64(len(c.words) - 1), x.middle})
 			}
 		}
 	}

@@ -176,11 +176,11 @@ func (c *comparison) add(old, again, next *report) error {
 					break
 				}
 				n := min(len(s.values["ns/op"]), len(o.values["ns/op"]))
-				r, err := ratioOf(o.values["ns/op"][:n], s.values["ns/op"][:n])
+				r, err := ratioOf(o.values["ns/op"][:n], s.values["ns/op"][:n], []int{n})
 				if err != nil {
 					return err
 				}
-				medians = append(medians, r.median)
+				medians = append(medians, r.middle)
 			}
 			if len(medians) != 2 {
 				continue // a variant that one of them does not have

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 )
 
@@ -132,9 +133,37 @@ func relate(g *group, found [3]*series, ns *[3]float64) error {
 		if err != nil {
 			return err
 		}
-		ns[i] = r.median
+		ns[i] = r.middle
 	}
 	return nil
+}
+
+const onceInC = "Once/lang=c"
+
+// onceCrossover is that of a file that is opened for one use.
+func onceCrossover(r *report) (size int, ok bool, err error) {
+	return crossover(r, onceInC, "mapview mv_open+sum", "libc open+read*")
+}
+
+// writeCrossover tells it where the row was measured.
+func writeCrossover(w io.Writer, r *report) error {
+	if len(r.blocks(onceInC)) == 0 {
+		return nil
+	}
+	size, ok, err := onceCrossover(r)
+	var without missing
+	if errors.As(err, &without) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	text := "read is faster at all sizes measured"
+	if ok {
+		text = fmt.Sprintf("read is faster below %s, a mapping from there on", bytesText(size))
+	}
+	_, err = fmt.Fprintf(w, "\ncrossover: a file in memory that is opened for one use (C Once): %s\n", text)
+	return err
 }
 
 // crossover finds the first size from which on way takes no longer than other, and
@@ -151,7 +180,7 @@ func crossover(r *report, blocks, way, other string) (size int, ok bool, err err
 		}
 		if x, err := g.ratio(a, b); err != nil {
 			return 0, false, err
-		} else if x.median > 1 {
+		} else if x.middle > 1 {
 			ok = false
 		} else if !ok {
 			size, ok = g.size, true

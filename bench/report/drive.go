@@ -3,9 +3,13 @@
 //
 //	report measure -raw DIR -files DIR -head FILE [-seconds S] [-full] [-fresh] [-row NAME]... NAME=RUNNER...
 //
+// A row is measured in several processes (see course.go), and the rows take turns:
+// what the machine is like for a minute is not all that a row gets to know.
+//
 // A file is there when its row is through, and ends in a line that says of what
 // program and how it was made. With -full, rows whose file says the same as would
-// be done now are not run again: so a run that was ended can be resumed.
+// be done now are not run again, and there is a file for a row that is not through:
+// so a run that was ended can be resumed.
 
 package main
 
@@ -128,26 +132,18 @@ func (d *driver) measure(w io.Writer, list []task) error {
 	if err != nil {
 		return err
 	}
-	left := 0.0
-	for _, t := range due {
-		left += t.budget
-	}
 	if d.full && len(due) < len(list) {
 		fmt.Fprintf(d.say, "bench: %d of %d rows are there from a run of the same programs and stay; FRESH=1 runs them again\n",
 			len(list)-len(due), len(list))
 	}
-	fmt.Fprintf(d.say, "bench: %d rows, about %s; Ctrl-C ends it%s\n", len(due), durationText(left),
+	more := ""
+	if d.full {
+		more = fmt.Sprintf(", and up to %d times as long for ratios that differ from process to process", mostScale)
+	}
+	fmt.Fprintf(d.say, "bench: %d rows, about %s%s; Ctrl-C ends it%s\n", len(due), durationText(timeLeft(due)), more,
 		map[bool]string{true: ", and the same command resumes it"}[d.full])
-	began := time.Now()
-	for i, t := range due {
-		status := fmt.Sprintf("row %d of %d, %s left: ", t.number, len(list), durationText(left))
-		if !d.terminal {
-			fmt.Fprintf(d.say, "bench: %s%s %s\n", status, t.runner.name, t.name)
-		}
-		if err := d.run(t, status); err != nil {
-			return err
-		}
-		left = timeLeft(due, i+1, time.Since(began).Seconds())
+	if err := d.runAll(due, len(list)); err != nil {
+		return err
 	}
 	if d.terminal {
 		fmt.Fprint(d.say, "\r\033[K")
@@ -165,19 +161,6 @@ func goFirst() error {
 	return syscall.Setpriority(syscall.PRIO_PROCESS, 0, -20)
 }
 
-// timeLeft is what the rest needs, if what is done is something to go by.
-func timeLeft(due []task, done int, took float64) float64 {
-	budget, left := 0.0, 0.0
-	for i, t := range due {
-		if i < done {
-			budget += t.budget
-		} else {
-			left += t.budget
-		}
-	}
-	return left * max(took/budget, 0.5)
-}
-
 func durationText(seconds float64) string {
 	if seconds < 100 {
 		return fmt.Sprintf("%.0f s", seconds)
@@ -185,21 +168,27 @@ func durationText(seconds float64) string {
 	return fmt.Sprintf("%.0f min", seconds/60)
 }
 
-// due returns the tasks that have to be run, and removes the files of others than
-// the list's: what is in the folder is one run.
-func (d *driver) due(list []task) (due []task, err error) {
+// due returns what has to be run, as far as it is, and removes the files of other
+// rows than the list's: what is in the folder is one run.
+func (d *driver) due(list []task) (due []*course, err error) {
 	if err := os.MkdirAll(d.raw, 0o755); err != nil {
 		return nil, err
 	}
 	keep := map[string]bool{}
 	for _, t := range list {
-		if err := t.renumber(); err != nil {
-			return nil, err
+		c := &course{task: t, want: t.processes, share: t.budget / float64(t.processes)}
+		if d.full && !d.fresh {
+			if err := t.renumber(); err != nil {
+				return nil, err
+			}
+			if keep[t.file] = d.isDone(t); keep[t.file] {
+				continue
+			}
+			if keep[t.part()], err = d.resume(c); err != nil {
+				return nil, err
+			}
 		}
-		keep[t.file] = d.full && !d.fresh && d.isDone(t)
-		if !keep[t.file] {
-			due = append(due, t)
-		}
+		due = append(due, c)
 	}
 	there, err := filepath.Glob(filepath.Join(d.raw, "*"))
 	if err != nil {
@@ -215,89 +204,99 @@ func (d *driver) due(list []task) (due []task, err error) {
 	return due, nil
 }
 
-// renumber gives the row's file its number where rows before it have come or gone.
+// renumber gives the row's files their number where rows before it have come or gone.
 func (t task) renumber() error {
-	old, err := t.numbered(filepath.Dir(t.file))
-	if err != nil || len(old) != 1 || old[0] == t.file {
-		return err
+	for _, name := range []string{t.file, t.part()} {
+		old, err := t.numbered(filepath.Dir(name), strings.TrimPrefix(name, t.file))
+		if err != nil {
+			return err
+		}
+		if len(old) == 1 && old[0] != name {
+			if err := os.Rename(old[0], name); err != nil {
+				return err
+			}
+		}
 	}
-	return os.Rename(old[0], t.file)
+	return nil
 }
 
-// isDone looks for the line with which run ends a file: the same program, and the
-// same time on the same machine.
+// isDone looks for the line that ends a file of a row that is through: the same
+// program, and the same time on the same machine.
 func (d *driver) isDone(t task) bool {
 	text, err := os.ReadFile(t.file)
 	return err == nil && bytes.HasPrefix(text, d.head) && bytes.HasSuffix(text, []byte("\n"+wholeLine+t.key+"\n"))
 }
 
-// run has the row measured and keeps its raw text. Nothing is kept of a row that
-// failed or was ended.
-func (d *driver) run(t task, status string) error {
-	text := bytes.NewBuffer(bytes.Clone(d.head))
-	fmt.Fprintf(text, dateLine+"%s\n", time.Now().UTC().Format("2006-01-02 15:04 UTC"))
-	began := time.Now()
-	processes, share := t.processes, t.budget/float64(t.processes)
-	for i := 0; i < processes; i++ {
-		if err := d.process(t, share, status, text); err != nil {
-			return err
-		}
-		if i == 0 && processes > 1 {
-			processes, share = t.rest(leastRounds(text.Bytes()))
-		}
-		if tooLong(t, i+1, time.Since(began).Seconds()) {
-			break
+// resume takes up what processes of the row have printed in a run that was ended.
+func (d *driver) resume(c *course) (bool, error) {
+	text, err := os.ReadFile(c.part())
+	if err != nil || !bytes.HasPrefix(text, d.head) || !bytes.HasSuffix(text, []byte(" s of "+c.key+"\n")) {
+		return false, nil
+	}
+	for line := range bytes.Lines(text) {
+		c.text.Write(line)
+		if rest, ok := bytes.CutPrefix(line, []byte(partLine)); ok {
+			took := 0.0
+			if _, err := fmt.Sscan(string(rest), &took); err != nil {
+				return false, fmt.Errorf("%s: %q: %w", c.part(), line, err)
+			}
+			if err := c.next(took); err != nil {
+				return false, err
+			}
 		}
 	}
-	if _, err := newReport().read(bytes.NewReader(text.Bytes())); err != nil {
-		return fmt.Errorf("the raw text of the row %s of the %s runner: %w", t.name, t.runner.name, err)
-	}
-	fmt.Fprintf(text, "%s%s\n", wholeLine, t.key)
-	part := t.file + ".part"
-	if err := os.WriteFile(part, text.Bytes(), 0o644); err != nil {
+	return true, nil
+}
+
+// keep puts the row's raw text in its place, whole or what there is so far.
+func (d *driver) keep(c *course, name string) error {
+	fresh := c.file + ".new"
+	if err := os.WriteFile(fresh, c.text.Bytes(), 0o644); err != nil {
 		return err
 	}
-	return os.Rename(part, t.file)
+	return os.Rename(fresh, name)
 }
 
-// soundRounds is how many rounds of a block a process should have.
-const soundRounds = 20
-
-// rest returns how many processes there are to be in all, after the first has had so
-// many rounds of a block, and the share of each that is left: a row of many blocks is
-// better run in few processes than with few rounds.
-func (t task) rest(rounds int) (processes int, share float64) {
-	left := t.processes - 1
-	if rounds < soundRounds {
-		left = max(1, left*rounds/soundRounds)
+// run has a process measure the row, and keeps its raw text when it was the last.
+// Nothing is kept of a process that failed or was ended.
+func (d *driver) run(c *course, status string) error {
+	if c.text.Len() == 0 {
+		c.text.Write(d.head)
 	}
-	return 1 + left, t.budget * float64(t.processes-1) / float64(t.processes) / float64(left)
-}
-
-// leastRounds returns how many rounds the block has that has the fewest.
-func leastRounds(text []byte) int {
-	r := newReport()
-	if _, err := r.read(bytes.NewReader(text)); err != nil || len(r.groups) == 0 {
-		return soundRounds // what is wrong is told at the end
+	began := time.Now()
+	var out bytes.Buffer
+	fmt.Fprintf(&out, dateLine+"%s\n", began.UTC().Format("2006-01-02 15:04 UTC"))
+	if err := d.process(c.task, c.share, c.only, status, &out); err != nil {
+		return err
 	}
-	least := len(r.groups[0].series[0].values["ns/op"])
-	for _, g := range r.groups {
-		least = min(least, len(g.series[0].values["ns/op"]))
+	took := time.Since(began).Seconds()
+	fmt.Fprintf(&out, "%s%.3f s of %s\n", partLine, took, c.key)
+	c.text.Write(out.Bytes())
+	if err := c.next(took); err != nil {
+		return err
 	}
-	return least
-}
-
-// tooLong tells whether another process would take a row too far over its time: where
-// what it prepares takes longer than what it measures. Two are run in any case.
-func tooLong(t task, done int, took float64) bool {
-	return done >= 2 && took*float64(done+1)/float64(done) > 1.5*t.budget
+	if c.done < c.want {
+		if !d.full {
+			return nil
+		}
+		return d.keep(c, c.part())
+	}
+	fmt.Fprintf(&c.text, "%s%s\n", wholeLine, c.key)
+	if err := d.keep(c, c.file); err != nil {
+		return err
+	}
+	if err := os.Remove(c.part()); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // leastSeconds is what a runner is given at least: none takes 0.
 const leastSeconds = 0.001
 
 // process runs the runner once, in a folder that is empty before and removed after.
-func (d *driver) process(t task, share float64, status string, text io.Writer) error {
+// It measures all blocks of the row, or only some.
+func (d *driver) process(t task, share float64, only []string, status string, text io.Writer) error {
 	files, err := os.MkdirTemp(d.files, "bench-files.")
 	if err != nil {
 		return err
@@ -307,6 +306,13 @@ func (d *driver) process(t task, share float64, status string, text io.Writer) e
 		"-seconds", fmt.Sprintf("%.3f", max(share, leastSeconds)), "-run", status)
 	cmd := exec.Command(t.runner.command[0], args...)
 	cmd.Stdout, cmd.Stderr = text, os.Stderr
+	if len(only) > 0 {
+		list := filepath.Join(files, "only")
+		if err := os.WriteFile(list, []byte(strings.Join(only, "\n")+"\n"), 0o600); err != nil {
+			return err
+		}
+		cmd.Env = append(os.Environ(), "BENCH_ONLY="+list)
+	}
 	if err := d.wait(cmd); err != nil {
 		var ended endedBy
 		if errors.As(err, &ended) {

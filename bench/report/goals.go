@@ -111,9 +111,9 @@ func (g *group) judge(want goal) (bool, string, error) {
 		more := median(differences(row.values["ns/op"], other.values["ns/op"]))
 		return more <= want.dearer, fmt.Sprintf("%.2f ns", more), nil
 	}
-	r, err := ratioOf(other.values[want.in()], row.values[want.in()])
-	if err != nil || r.median >= want.factor || want.floor == "" {
-		return r.median >= want.factor, r.String(), err
+	r, err := g.ratioIn(want.in(), other, row)
+	if err != nil || r.middle >= want.factor || want.floor == "" {
+		return r.middle >= want.factor, r.String(), err
 	}
 	text, err := g.outOfReach(want, other)
 	return false, r.String() + text, err
@@ -143,8 +143,8 @@ func (g *group) outOfReach(want goal, other *series) (string, error) {
 	if floor == nil {
 		return "", nil
 	}
-	r, err := ratioOf(other.values[want.in()], floor.values[want.in()])
-	if err != nil || r.median >= want.factor {
+	r, err := g.ratioIn(want.in(), other, floor)
+	if err != nil || r.middle >= want.factor {
 		return "", err
 	}
 	return fmt.Sprintf("; out of reach here, since %s is %v", spelled(floor), r), nil

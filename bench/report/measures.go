@@ -103,11 +103,11 @@ func (m measure) of(r *report) (figure, error) {
 	f.names[1] = spelled(under)
 	if unit != "ns/op" { // counts may be 0
 		f.value = median(over.values[unit]) / max(median(under.values[unit]), 1)
-		f.ratio = ratio{f.value, f.value, f.value}
+		f.ratio = ratio{low: f.value, middle: f.value, high: f.value}
 		return f, nil
 	}
-	f.ratio, err = ratioOf(over.values[unit], under.values[unit])
-	f.value = f.ratio.median
+	f.ratio, err = g.ratio(over, under)
+	f.value = f.ratio.middle
 	return f, err
 }
 

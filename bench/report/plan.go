@@ -99,6 +99,7 @@ type task struct {
 	number    int
 	budget    float64 // seconds, over all processes
 	processes int
+	settles   bool // further processes are run where ratios need them
 	file      string
 	key       string // of the runner's program and of how it is run: see drive.go
 }
@@ -106,8 +107,8 @@ type task struct {
 // Figures of a few seconds come from several processes, and for each of them some
 // time has to be left.
 const (
-	mostProcesses  = 5
-	secondsProcess = 1.0
+	mostProcesses  = 8
+	secondsProcess = 0.6
 )
 
 // A full run takes more time than the rows say that they need.
@@ -128,7 +129,7 @@ func tasks(rows []row, seconds float64, full bool, dir string) ([]task, error) {
 	}
 	list := make([]task, len(rows))
 	for i, r := range rows {
-		t := task{row: r, number: i + 1, budget: r.seconds * scale}
+		t := task{row: r, number: i + 1, budget: r.seconds * scale, settles: full && seconds == 0}
 		t.processes = max(1, min(mostProcesses, int(t.budget/secondsProcess)))
 		t.file = filepath.Join(dir, fmt.Sprintf("%03d-%s-%s.txt", t.number, r.runner.name, r.name))
 		sum, err := r.runner.sum()
@@ -144,9 +145,12 @@ func tasks(rows []row, seconds float64, full bool, dir string) ([]task, error) {
 	return list, nil
 }
 
+// part is the file of a row that is not through.
+func (t task) part() string { return t.file + ".part" }
+
 // numbered returns the row's files in a raw folder: one at most, of whatever number.
-func (r row) numbered(dir string) ([]string, error) {
-	return filepath.Glob(filepath.Join(dir, fmt.Sprintf("???-%s-%s.txt", r.runner.name, r.name)))
+func (r row) numbered(dir, suffix string) ([]string, error) {
+	return filepath.Glob(filepath.Join(dir, fmt.Sprintf("???-%s-%s.txt%s", r.runner.name, r.name, suffix)))
 }
 
 // missingRows names those of the runners' rows that a raw folder has no file of.
@@ -156,7 +160,7 @@ func missingRows(dir string, runners []string) (names []string, err error) {
 		return nil, err
 	}
 	for _, r := range rows {
-		files, err := r.numbered(dir)
+		files, err := r.numbered(dir, "")
 		if err != nil {
 			return nil, err
 		}

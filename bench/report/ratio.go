@@ -4,16 +4,23 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 )
 
-// A ratio is how much longer one variant took than another: the median of the
-// rounds' ratios and their quartiles.
-type ratio struct{ low, median, high float64 }
+// A ratio is how much longer one variant took than another: of each process the
+// median of the rounds' ratios, and of these the middle (of a few processes, the median
+// of all rounds); and the quartiles of all rounds.
+type ratio struct {
+	low, middle, high float64
+	unsure            float64 // the standard error of the middle, as a part of it; +Inf: too few processes to tell
+}
 
-// ratioOf divides what two variants took in the same rounds. Not the ratio of
-// two medians: that would compare moments at which the machine was not alike.
-func ratioOf(times, others []float64) (ratio, error) {
+// ratioOf divides what two variants took in the same rounds. Not the ratio of two
+// medians: that would compare moments at which the machine was not alike. lots has
+// the rounds of each process: what differs from process to process, such as where in
+// memory a file came to lie, does not become less by more rounds.
+func ratioOf(times, others []float64, lots []int) (ratio, error) {
 	if len(times) != len(others) || len(times) == 0 {
 		return ratio{}, fmt.Errorf("%d rounds against %d", len(times), len(others))
 	}
@@ -21,11 +28,56 @@ func ratioOf(times, others []float64) (ratio, error) {
 	for i := range rs {
 		rs[i] = times[i] / others[i]
 	}
-	return ratio{quantile(rs, 0.25), quantile(rs, 0.5), quantile(rs, 0.75)}, nil
+	var medians []float64
+	for left := rs; len(lots) > 0; lots = lots[1:] {
+		medians = append(medians, median(left[:lots[0]]))
+		left = left[lots[0]:]
+	}
+	middle, unsure := median(rs), math.Inf(1)
+	if len(medians) >= leastLots {
+		middle, unsure = middleOf(medians)
+	}
+	return ratio{quantile(rs, 0.25), middle, quantile(rs, 0.75), unsure}, nil
+}
+
+// leastLots is how few processes have a middle half.
+const leastLots = 4
+
+// middleOf returns the geometric mean of the middle half, and its standard error as a
+// part of it. A process that is far off does not count, and where there are two kinds
+// of processes the mean moves little with how many of each there were, as a median
+// would not. The error of a trimmed mean comes from the values with those cut off
+// moved to the edges (Tukey and McLaughlin).
+func middleOf(ratios []float64) (middle, unsure float64) {
+	logs := make([]float64, len(ratios))
+	for i, r := range ratios {
+		logs[i] = math.Log(r)
+	}
+	slices.Sort(logs)
+	n := len(logs)
+	cut := n / 4
+	middle = math.Exp(mean(logs[cut : n-cut]))
+	for i := range cut {
+		logs[i], logs[n-1-i] = logs[cut], logs[n-1-cut]
+	}
+	squares, center := 0.0, mean(logs)
+	for _, x := range logs {
+		squares += (x - center) * (x - center)
+	}
+	kept := float64(n-2*cut) / float64(n)
+	return middle, math.Sqrt(squares/float64(n-1)) / kept / math.Sqrt(float64(n))
+}
+
+func mean(values []float64) float64 {
+	sum := 0.0
+	for _, x := range values {
+		sum += x
+	}
+	return sum / float64(len(values))
 }
 
 func (r ratio) String() string {
-	return fmt.Sprintf("%s (%s-%s)", short3(r.median), short3(r.low), short3(r.high))
+	return fmt.Sprintf("%s (%s-%s)", short3(r.middle), short3(r.low), short3(r.high))
 }
 
 // spread is how far the quartiles lie from 1: the noise, for an A/A pair.

@@ -24,18 +24,20 @@ const (
 	skipLine  = "SKIPPED " // what was not measured, and why
 	rowLine   = "Row "     // a block's name, a tab, its title
 	stateLine = "State "   // a block's name, a tab, what was prepared and verified
-	dateLine  = "DATE "    // when a row was measured
+	dateLine  = "DATE "    // when a process was started, which has printed what follows
+	partLine  = "PART "    // ends what a process has printed
 	wholeLine = "WHOLE "   // the last line of a file in a raw folder: see drive.go
 )
 
 // A report is what the raw files hold.
 type report struct {
-	config map[string]string
-	groups []*group
-	skips  []string
-	dates  []string
-	titles map[string]string // by the name of the block
-	states map[string]string
+	config  map[string]string
+	groups  []*group
+	skips   []string
+	dates   []string
+	process int               // how many have printed something
+	titles  map[string]string // by the name of the block
+	states  map[string]string
 }
 
 func newReport() *report {
@@ -58,6 +60,8 @@ type series struct {
 	goroutines string
 	again      bool
 	values     map[string][]float64
+	lots       []int // how many rounds each process has had
+	process    int   // the last of them, of all in the raw text
 }
 
 func (s *series) String() string {
@@ -137,6 +141,7 @@ func (r *report) addAny(line string) error {
 	}
 	if date, ok := strings.CutPrefix(line, dateLine); ok {
 		r.dates = append(r.dates, date)
+		r.process++
 		return nil
 	}
 	for prefix, texts := range map[string]map[string]string{rowLine: r.titles, stateLine: r.states} {
@@ -183,6 +188,11 @@ func (r *report) addLine(line string) error {
 	if len(s.values["ns/op"]) == 0 {
 		return fmt.Errorf("no ns/op")
 	}
+	if len(s.lots) == 0 || s.process != r.process {
+		s.lots = append(s.lots, 0)
+		s.process = r.process
+	}
+	s.lots[len(s.lots)-1]++
 	return nil
 }
 
@@ -257,7 +267,7 @@ func (r *report) check() error {
 		g.title, g.state = r.titles[g.id], r.states[g.id]
 		rounds := len(g.series[0].values["ns/op"])
 		for _, s := range g.series {
-			if n := len(s.values["ns/op"]); n != rounds {
+			if n := len(s.values["ns/op"]); n != rounds || !slices.Equal(s.lots, g.series[0].lots) {
 				return fmt.Errorf("%s: %v has %d rounds, and %v has %d: lines are missing", g.id, g.series[0], rounds, s, n)
 			}
 		}

@@ -157,9 +157,9 @@ func (p *page) write(charts string) error {
 func (p *page) writeDecisions() {
 	p.say("## mmap or read for my case?\n")
 	p.say("- **Kept open, and in memory:** a mapping. It is as fast as memory; `read` pays for a system call each time.")
-	if size, ok, err := crossover(p.r, "Once/lang=c", "mapview mv_open+sum", "libc open+read*"); err == nil && ok {
+	if size, ok, err := onceCrossover(p.r); err == nil && ok {
 		p.say("- **Opened for one use:** `read` below %s, a mapping from there on.", bytesText(size))
-	} else if err == nil && len(p.r.blocks("Once/lang=c")) > 0 {
+	} else if err == nil && len(p.r.blocks(onceInC)) > 0 {
 		p.say("- **Opened for one use:** `read`, at all sizes measured.")
 	}
 	p.say("- **Not in memory:** the disk decides. Tell the kernel what comes (`MV_OPEN_RANDOM`, `mv_prefetch`), whichever you use.")
@@ -204,26 +204,32 @@ func (p *page) writeNoise() error {
 			return err
 		}
 		warm++
-		far := max(x.median-1, 1-x.median)
+		far := max(x.middle-1, 1-x.middle)
 		off = append(off, far)
 		if far <= 0.02 {
 			quiet++
 		}
 	}
 	if warm > 0 {
-		p.say("Of %d blocks that are about memory alone, the A/A pair's median lies within 2 %% of 1 in %d; half of them are within %s %%, the farthest is off by %s %%.",
+		p.say("Of %d blocks that are about memory alone, the A/A pair lies within 2 %% of 1 in %d; half of them are within %s %%, the farthest is off by %s %%.",
 			warm, quiet, short3(100*median(off)), short3(100*slices.Max(off)))
 	}
+	unsettled, all, err := p.r.unsettledRatios()
+	if err != nil {
+		return err
+	}
+	p.say("Of %d ratios in them, to limits, to best peers and of A/A pairs, %d have a standard error of no more than 1 %%, from at least %d processes.",
+		all, all-unsettled, settledLots)
 	if p.second == nil {
 		p.lacks = append(p.lacks, "the second run, for the agreement of two (-second)")
 		p.say("")
 		return nil
 	}
-	all, err := agree(p.r, p.second)
+	both, err := agree(p.r, p.second)
 	if err != nil {
 		return err
 	}
-	p.say("%s\n", all.sentence())
+	p.say("%s\n", both.sentence())
 	return nil
 }
 

@@ -55,6 +55,10 @@ func TestCrossover(t *testing.T) {
 	if _, _, err := crossover(r, "Once/lang=c", "nobody *", "libc *"); err == nil {
 		t.Error("no error without the variant")
 	}
+	var out bytes.Buffer
+	if err := writeTable(&out, r); err != nil || !strings.Contains(out.String(), "(C Once): read is faster below 64 KiB, a mapping from there on\n") {
+		t.Errorf("%v\n%s", err, &out)
+	}
 }
 
 func TestDecisionNamesTheFastest(t *testing.T) {

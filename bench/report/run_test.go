@@ -55,20 +55,26 @@ while [ $# -gt 0 ]; do
 done
 `
 
-// A runner notes what it is asked for. It fails, sleeps or prints half a line where
-// it is told to.
+// A runner notes what it is asked for. It fails, sleeps (AFTER so many processes), prints
+// half a line or nothing where it is told to; of the row DIFFERS one process in two
+// says that mapview takes longer.
 const fakeRunner = `#!/bin/sh
 case $1 in
 -list) printf 'Read\tshort\t2\treads\nOnce\tshort\t1\tfiles used once\nCold\tfull\t3\tcold reads\n'; exit ;;
 esac
 lang=${0##*-}
-echo "$lang $4 $6" >>"$LOG"
+echo "$lang $4 $6${BENCH_ONLY:+ only $(cat "$BENCH_ONLY")}" >>"$LOG"
+calls=$(grep -c "^$lang $4 " "$LOG")
 touch "$2/file"
 [ "$FAILS" != "$4" ] || { echo "it went wrong" >&2; exit 1; }
-[ "$SLEEPS" != "$4" ] || { echo $$ >"$LOG.pid"; exec sleep 60; }
+[ "$SLEEPS" != "$4" ] || [ "$calls" -le "${AFTER:-0}" ] || { echo $$ >"$LOG.pid"; exec sleep 60; }
+[ "$MUTE" != "$4" ] || [ -z "$BENCH_ONLY" ] || exit 0
 [ "$HALF" != "$4" ] || { printf 'BenchmarkRead/lang=%s/size=1-1 1' "$lang"; exit; }
+mapview=100
+[ "$DIFFERS" != "$4" ] || mapview=$((100 + calls % 2 * 10))
 for again in '' '' ''; do
-	for row in 'mapview/op=mv_read' 'mmap/op=memcpy' 'memory/op=memcpy' 'mmap/op=memcpy/again=1'; do
+	printf 'Benchmark%s/lang=%s/size=64/impl=mapview/op=mv_read-1\t1\t%s ns/op\n' "$4" "$lang" "$mapview"
+	for row in 'mmap/op=memcpy' 'memory/op=memcpy' 'mmap/op=memcpy/again=1'; do
 		printf 'Benchmark%s/lang=%s/size=64/impl=%s-1\t1\t100 ns/op\n' "$4" "$lang" "$row"
 	done
 done
@@ -101,16 +107,15 @@ func newFakeBench(t *testing.T, goTool string, env ...string) *fakeBench {
 		}
 	}
 	b.env = append(os.Environ(), "BUILD="+b.build, "GO="+b.path("go"), "CC="+b.path("../cc"), "CARGO=false", "REPORT="+report,
-		"RUNNER="+b.path("runner"), "LOG="+b.path("log"), "BENCH_SECONDS=5", "BENCH_DIR=", "ROW=", "FRESH=", "REF=", "FAILS=", "SLEEPS=", "HALF=")
+		"RUNNER="+b.path("runner"), "LOG="+b.path("log"), "BENCH_SECONDS=5", "BENCH_DIR=", "ROW=", "FRESH=", "REF=", "FAILS=", "SLEEPS=", "AFTER=", "HALF=", "DIFFERS=", "MUTE=", "BENCH_ONLY=")
 	b.env = append(b.env, env...)
 	return b
 }
 
 func (b *fakeBench) path(name string) string { return filepath.Join(b.build, name) }
 
-// run calls bench/run with the words before the first that sets something.
-func (b *fakeBench) run(words ...string) (stdout, stderr string, err error) {
-	b.t.Helper()
+// script is a call of bench/run, with the words that set something in its environment.
+func (b *fakeBench) script(words []string) *exec.Cmd {
 	var args, env []string
 	for _, word := range words {
 		if strings.Contains(word, "=") {
@@ -121,6 +126,12 @@ func (b *fakeBench) run(words ...string) (stdout, stderr string, err error) {
 	}
 	script := exec.Command("../run", args...)
 	script.Env = append(b.env[:len(b.env):len(b.env)], env...)
+	return script
+}
+
+func (b *fakeBench) run(words ...string) (stdout, stderr string, err error) {
+	b.t.Helper()
+	script := b.script(words)
 	var out, errs bytes.Buffer
 	script.Stdout, script.Stderr = &out, &errs
 	err = script.Run()
@@ -137,9 +148,12 @@ func (b *fakeBench) log() string {
 func (b *fakeBench) wantNoFilesLeft() {
 	b.t.Helper()
 	left, _ := filepath.Glob(b.path("bench/bench-files*"))
-	parts, _ := filepath.Glob(b.path("bench/raw/*/*.part"))
-	if len(left)+len(parts) != 0 {
-		b.t.Errorf("left behind: %v %v", left, parts)
+	for _, form := range []string{"*/*.new", "short/*.part"} { // those of a full run are taken up again
+		parts, _ := filepath.Glob(b.path("bench/raw/" + form))
+		left = append(left, parts...)
+	}
+	if len(left) != 0 {
+		b.t.Errorf("left behind: %v", left)
 	}
 }
 
@@ -191,13 +205,14 @@ func TestRunMeasuresTheShortRowsOfAllRunners(t *testing.T) {
 	}
 }
 
-// Rows of some length are run in several processes: here of few rounds, so in two.
+// Rows of some length are run in several processes, here of few rounds, so in two;
+// and the rows take turns.
 func TestRunTakesSeveralProcesses(t *testing.T) {
 	b := newFakeBench(t, fakeGo, "BENCH_SECONDS=")
 	if _, text, err := b.run("ROW=Cold"); err != nil {
 		t.Fatal(text)
 	}
-	if got := b.log(); got != "c Cold 1.000\nc Cold 2.000\ngo Cold 1.000\ngo Cold 2.000\n" {
+	if got := b.log(); got != "c Cold 0.600\ngo Cold 0.600\nc Cold 2.400\ngo Cold 2.400\n" {
 		t.Errorf("asked for %q", got)
 	}
 }
@@ -299,11 +314,11 @@ func TestFullRunIsResumed(t *testing.T) {
 	}
 }
 
-// end starts bench/run and ends it when a runner sleeps.
-func (b *fakeBench) end(env string, args ...string) {
+// end starts bench/run, as run does, and ends it when a runner sleeps.
+func (b *fakeBench) end(words ...string) {
 	b.t.Helper()
-	script := exec.Command("../run", args...)
-	script.Env = append(b.env[:len(b.env):len(b.env)], env)
+	os.Remove(b.path("log.pid"))
+	script := b.script(words)
 	if err := script.Start(); err != nil {
 		b.t.Fatal(err)
 	}
@@ -361,13 +376,13 @@ func awaitPid(t *testing.T, name string) int {
 
 // Rows that take far longer than they say are cut short, but not to one process.
 func TestRowsThatTakeTooLong(t *testing.T) {
-	five := task{budget: 5, processes: 5}
 	for _, c := range []struct {
 		done int
 		took float64
 		want bool
 	}{{1, 60, false}, {2, 2, false}, {2, 4, false}, {2, 5.1, true}, {4, 4, false}, {4, 7, true}} {
-		if got := tooLong(five, c.done, c.took); got != c.want {
+		five := course{task: task{budget: 5, processes: 5}, done: c.done, took: c.took}
+		if got := five.tooLong(); got != c.want {
 			t.Errorf("%d processes in %v s: %v", c.done, c.took, got)
 		}
 	}
@@ -382,7 +397,67 @@ func TestRowsOfManyBlocksTakeFewProcesses(t *testing.T) {
 		}
 	}
 	text := blockText("Read/size=1", 0, way{"mapview/op=a", 1, ""})
-	if n := leastRounds([]byte(text + "BenchmarkWrite/size=1/impl=x/op=y-1 1 1 ns/op\n")); n != 1 {
+	if n := readRaw(t, text+"BenchmarkWrite/size=1/impl=x/op=y-1 1 1 ns/op\n"+"BenchmarkWrite/size=1/impl=x/op=y/again=1-1 1 1 ns/op\n").leastRounds(); n != 1 {
 		t.Errorf("%d rounds", n)
+	}
+}
+
+// A full run has more processes of what differs from process to process, up to some
+// number; of what does not it has enough to know that; and none more where a disk decides.
+func TestFullRunGoesOnUntilRatiosAreSettled(t *testing.T) {
+	b := newFakeBench(t, fakeGo, "BENCH_SECONDS=")
+	out, text, err := b.run("full", "DIFFERS=Once")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	log := b.log()
+	for what, want := range map[string]int{
+		"c Read ": settledLots, "c Once ": mostLots, "c Cold ": 2,
+		"c Once 0.800 only Once/lang=c/size=64\n": mostLots - 2,
+	} {
+		if got := strings.Count(log, what); got != want {
+			t.Errorf("%q: %d processes, not %d\n%s", what, got, want, log)
+		}
+	}
+	if !strings.Contains(text, "rows left, for ratios that are not settled: c Once") || !strings.Contains(out, "1.05 (1.00-1.10)") {
+		t.Errorf("%s\n%s", text, out)
+	}
+	b.wantNoFilesLeft()
+	// As long as it is told to, and no longer.
+	if _, text, err := b.run("full", "BENCH_SECONDS=5", "DIFFERS=Once"); err != nil || strings.Contains(b.log(), "only") {
+		t.Error(err, text)
+	}
+}
+
+// Who does not measure the blocks that were asked for would be asked for ever.
+func TestRunnerThatLeavesOutWhatIsWanted(t *testing.T) {
+	b := newFakeBench(t, fakeGo, "BENCH_SECONDS=")
+	if _, text, err := b.run("full", "MUTE=Read"); err == nil || !strings.Contains(text, "Read/lang=c/size=64 was to be measured again, and was not") {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+// What processes have measured is not lost with the run, and the plan goes on from there.
+func TestRowIsResumed(t *testing.T) {
+	want := newFakeBench(t, fakeGo, "BENCH_SECONDS=")
+	want.run("full", "ROW=Once", "DIFFERS=Once")
+	whole := want.log()
+	b := newFakeBench(t, fakeGo, "BENCH_SECONDS=")
+	b.end("SLEEPS=Once", "full", "ROW=Once", "AFTER=5", "DIFFERS=Once")
+	first := b.log()
+	if n := strings.Count(first, "c Once"); n != 6 {
+		t.Fatalf("%d processes before the end:\n%s", n, first)
+	}
+	_, text, err := b.run("full", "ROW=Once", "DIFFERS=Once")
+	if err != nil || first[:strings.LastIndex(first[:len(first)-1], "\n")+1]+b.log() != whole {
+		t.Errorf("%v: %s", err, text)
+	}
+	b.wantNoFilesLeft()
+	// What another program has measured is not taken up.
+	b.end("SLEEPS=Once", "full", "ROW=Once", "AFTER=5", "DIFFERS=Once", "FRESH=1")
+	b.log()
+	os.WriteFile(b.path("runner"), []byte(fakeRunner+"# other\n"), 0o700)
+	if b.run("full", "ROW=Once", "DIFFERS=Once"); b.log() != whole {
+		t.Error("the processes of another program count")
 	}
 }

@@ -37,6 +37,9 @@ func writeTable(w io.Writer, r *report) error {
 			return fmt.Errorf("%s: %w", g.id, err)
 		}
 	}
+	if err := writeCrossover(w, r); err != nil {
+		return err
+	}
 	for _, why := range r.skips {
 		fmt.Fprintf(w, "\n%s\n", strings.Join(wrap("SKIPPED: "+why, tableWidth), "\n  "))
 	}
@@ -50,13 +53,15 @@ func writeTable(w io.Writer, r *report) error {
 var method = []string{
 	"All variants of a block run in turns in one process: a round gives each of them 0.25 to 3 ms (where one op is " +
 		"longer: one op) in an order that changes from round to round.",
-	"A ratio is taken within a round, and what stands here is the median of the rounds' ratios with their quartiles: " +
-		"so what disturbs the machine disturbs both sides of it.",
+	"A ratio is taken within a round, so that what disturbs the machine disturbs both sides of it.",
+	"A row is run in several processes, since a mapping's place in memory makes the same copy some percent faster or slower " +
+		"as long as a process lives; the rows take turns, so that the processes of one lie minutes apart.",
+	"What stands here is the median of the rounds' ratios in each process, and of the processes' medians the mean of the middle half " +
+		"(of fewer than 4 processes: the median of all rounds), with the quartiles of all rounds.",
+	"In a full run there are more processes of what is in memory until the ratios' standard error is under 1 % (40 at most).",
 	"Each variant's bytes are verified outside of the time, and one that moves the wrong ones, or none, fails the run.",
 	"What is in the page cache, in which folios, and what is dirty is prepared before and verified: the state line of a block says it.",
-	"One variant of each block is measured twice (A/A), which shows the noise, and a row is run in several processes, " +
-		"since a mapping's place in memory makes the same copy some percent faster or slower as long as a process lives; " +
-		"run by root, they go before other programs (nice -20).",
+	"One variant of each block is measured twice (A/A), which shows the noise; run by root, the processes go before other programs (nice -20).",
 }
 
 func writeHead(w io.Writer, r *report) {
@@ -127,7 +132,8 @@ func writeGroup(w io.Writer, g *group) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "noise: %s, measured twice (A/A): %v, %d rounds\n", spelled(s), noise, len(s.values["ns/op"]))
+	fmt.Fprintf(w, "noise: %s, measured twice (A/A): %v, %d rounds in %s\n", spelled(s), noise, len(s.values["ns/op"]),
+		counted(len(s.lots), "process", "processes"))
 	if g.state != "" {
 		fmt.Fprintf(w, "%s\n", strings.Join(wrap("state: "+g.state, tableWidth), "\n  "))
 	}
@@ -257,6 +263,13 @@ func (g *group) ratios(s *series) (limit, peer string, err error) {
 		return r.String()
 	}
 	return text(g.limit(s)), text(g.best(s, isPeer)), err
+}
+
+func counted(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
 }
 
 func nsText(ns float64) string {

@@ -118,7 +118,7 @@ func TestTableShowsRatiosAndNoise(t *testing.T) {
 		"syscall.Mmap copy 80000 1 3 1.00 (1.00-1.00) 1",
 		"memory copy 80000 1 3 1 1.00 (1.00-1.00)",
 		"mapview go/mmap ReadAt",
-		"noise: memory copy, measured twice (A/A): 0.900 (0.900-0.900), 3 rounds state: all in memory",
+		"noise: memory copy, measured twice (A/A): 0.900 (0.900-0.900), 3 rounds in 1 process state: all in memory",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("not in the table: %s\n%s", want, text)
@@ -197,7 +197,7 @@ func TestTableNamesWhatTheGuardCosts(t *testing.T) {
 		"lang=c/impl=mapview/op=mv_read,no-handler 310000", "lang=c/impl=libc/op=pread 62000", "lang=c/impl=unguarded/op=memcpy 31000"))
 	wantRows(t, text, "C Guard, 64 KiB ns/op x limit x best peer", "unguarded memcpy 31000 1", "mapview mv_read 46500 1.50 (1.50-1.50)",
 		"mapview mv_read NO_HANDLER 310000 10.0 (10.0-10.0)",
-		"noise: unguarded memcpy, measured twice (A/A): 1.00 (1.00-1.00), 3 rounds",
+		"noise: unguarded memcpy, measured twice (A/A): 1.00 (1.00-1.00), 3 rounds in 1 process",
 		"Guard, 64 KiB: mapview mv_read: 1.50x unguarded memcpy",
 		"mapview mv_read NO_HANDLER: 10.0x unguarded memcpy, 5.00x libc pread")
 }

@@ -35,7 +35,12 @@ func (g *group) comparable(a, b *series) bool {
 
 // ratio is how much longer a took than b.
 func (g *group) ratio(a, b *series) (ratio, error) {
-	r, err := ratioOf(a.values["ns/op"], b.values["ns/op"])
+	return g.ratioIn("ns/op", a, b)
+}
+
+// ratioIn is the same of another unit.
+func (g *group) ratioIn(unit string, a, b *series) (ratio, error) {
+	r, err := ratioOf(a.values[unit], b.values[unit], a.lots)
 	if err != nil {
 		err = fmt.Errorf("%s: %v and %v: %w", g.id, a, b, err)
 	}
@@ -119,11 +124,11 @@ func (g *group) losses() ([]loss, error) {
 			if err != nil {
 				return nil, err
 			}
-			if r.low > 1 && r.median-1 > noise.spread() {
+			if r.low > 1 && r.middle-1 > noise.spread() {
 				lost = append(lost, loss{g: g, ours: s, peer: peer, by: r})
 			}
 		}
-		slices.SortStableFunc(lost, func(a, b loss) int { return cmp.Compare(b.by.median, a.by.median) })
+		slices.SortStableFunc(lost, func(a, b loss) int { return cmp.Compare(b.by.middle, a.by.middle) })
 		all = append(all, lost...)
 	}
 	for i := range all {

@@ -83,16 +83,38 @@ struct Run<'a> {
     dir: &'a Path,
     start: Instant,
     seconds: f64,
-    left: usize, // blocks, with the one to come
+    blocks: usize, // of the row
+    left: usize,   // of them, with the one to come
     progress: String,
 }
 
 impl Run<'_> {
-    /// Gives the block its share of the time that is left.
+    fn expect(&mut self, blocks: usize) {
+        self.blocks = blocks;
+        self.left = blocks;
+    }
+
+    /// Gives the block its share of the time that is left, and no more than its
+    /// part, where others are not wanted.
     fn measure(&mut self, mut block: Block) -> Outcome<()> {
         let share = (self.seconds - self.start.elapsed().as_secs_f64()) / self.left as f64;
         self.left = self.left.saturating_sub(1).max(1);
-        block.measure(share, &self.progress)
+        if !is_wanted(&block.full_name())? {
+            return Ok(());
+        }
+        block.measure(share.min(self.seconds / self.blocks as f64), &self.progress)
+    }
+}
+
+/// Tells whether a block is to be measured. With BENCH_ONLY=FILE that are those
+/// whose names stand in the file, a line each, as "Hot/lang=rust/size=64".
+fn is_wanted(name: &str) -> Outcome<bool> {
+    match std::env::var("BENCH_ONLY") {
+        Ok(file) if !file.is_empty() => {
+            let text = std::fs::read_to_string(&file).map_err(|e| format!("{file}: {e}"))?;
+            Ok(text.lines().any(|line| line == name))
+        }
+        _ => Ok(true),
     }
 }
 
@@ -168,7 +190,7 @@ const LARGE: usize = 256 << 20;
 
 fn reads(run: &mut Run, name: &'static str, bytes: usize) -> Outcome<()> {
     let loads = [(64, false), (64, true), (4096, true)];
-    run.left = loads.len();
+    run.expect(loads.len());
     let set = Set::make(run.dir, "rust-hot", bytes)?;
     for (size, random) in loads {
         let variants = ways::reads(&set)?;
@@ -179,7 +201,7 @@ fn reads(run: &mut Run, name: &'static str, bytes: usize) -> Outcome<()> {
 
 fn writes(run: &mut Run, name: &'static str, bytes: usize) -> Outcome<()> {
     let sizes = [64, 4096];
-    run.left = sizes.len();
+    run.expect(sizes.len());
     let set = Set::make(run.dir, "rust-hot-write", bytes)?;
     let whole = Walk {
         size: set::PIECE,
@@ -224,7 +246,7 @@ fn hot_write_large(run: &mut Run) -> Outcome<()> {
 
 fn once(run: &mut Run) -> Outcome<()> {
     let sizes = [512, 4096, 16384, 65536, 262144, 1 << 20, 4 << 20];
-    run.left = sizes.len();
+    run.expect(sizes.len());
     for size in sizes {
         let set = Set::make(run.dir, "rust-once", size)?;
         let walk = Walk {
@@ -241,7 +263,7 @@ fn once(run: &mut Run) -> Outcome<()> {
 }
 
 fn write_sync(run: &mut Run) -> Outcome<()> {
-    run.left = 1;
+    run.expect(1);
     let set = Set::make(run.dir, "rust-write-sync", 500 * 4096)?;
     let walk = Walk {
         size: 4096,
@@ -275,6 +297,7 @@ fn measure(args: &[String]) -> Outcome<()> {
         dir: Path::new(dir),
         start: Instant::now(),
         seconds,
+        blocks: 1,
         left: 1,
         progress: value("-run").cloned().unwrap_or_default(),
     };

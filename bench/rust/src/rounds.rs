@@ -236,11 +236,16 @@ impl Block {
         Ok(samples.into_iter().flatten().collect())
     }
 
+    /// What the block's lines have in common.
+    pub fn full_name(&self) -> String {
+        format!("{}/lang=rust/size={}{}", self.name, self.walk.size, self.keys)
+    }
+
     fn print(&self, samples: &[Vec<Sample>]) {
         let walk = &self.walk;
-        let name = format!("Benchmark{}/lang=rust/size={}{}", self.name, walk.size, self.keys);
-        println!("Row {name}\t{}", self.title);
-        println!("State {name}\t{}", self.state);
+        let name = self.full_name();
+        println!("Row Benchmark{name}\t{}", self.title);
+        println!("State Benchmark{name}\t{}", self.state);
         for (s, v) in samples.iter().flat_map(|round| round.iter().zip(&self.variants)) {
             let ops = if self.each { s.ops * walk.times } else { s.ops };
             let moved = if self.each { walk.size } else { walk.size * walk.times };
