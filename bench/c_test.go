@@ -288,7 +288,7 @@ func TestCRows(t *testing.T) {
 		checkBlocks(t, name, lines)
 	}
 	for name, only := range map[string]string{"Read": "Read/lang=c/size=1024", "Scatter": "ScatterSmall/lang=c/size=64",
-		"Message": "Message/lang=c/size=4096", "Once": "Once/lang=c/size=1024/cache=resident"} {
+		"Once": "Once/lang=c/size=1024/cache=resident"} {
 		list := filepath.Join(t.TempDir(), "only")
 		os.WriteFile(list, []byte("Nowhere\n"+only+"\n"), 0o600)
 		cmd := exec.Command(program, "-dir", t.TempDir(), "-row", name, "-seconds", "0.01")
@@ -308,8 +308,8 @@ func TestCRows(t *testing.T) {
 	}
 }
 
-// checkBlocks: a pair, mapview and somebody else in each block, which all its
-// variants have the same number of lines in; in the newer ones also a limit.
+// checkBlocks: a pair, mapview, somebody else and a limit in each block, which all its
+// variants have the same number of lines in.
 func checkBlocks(t *testing.T, row string, lines []rawLine) {
 	t.Helper()
 	type block struct {
@@ -341,8 +341,7 @@ func checkBlocks(t *testing.T, row string, lines []rawLine) {
 		t.Errorf("%s: nothing was measured", row)
 	}
 	for name, b := range blocks {
-		limited := row != "Growth"
-		if !b.ours || !b.peer || !b.pair || b.limit != limited {
+		if !b.ours || !b.peer || !b.pair || !b.limit {
 			t.Errorf("%s: ours %v, a peer %v, a pair %v, a limit %v", name, b.ours, b.peer, b.pair, b.limit)
 		}
 		rounds := map[int]bool{}

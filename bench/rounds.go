@@ -10,7 +10,9 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"runtime"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -170,8 +172,12 @@ func (b *block) round(r int, take func(k int) (sample, error)) ([]sample, error)
 
 // order returns the order of n variants in a round: shuffled, not rotated, since
 // what a variant finds in the caches is what the one before it has left there, and
-// none must have the same one before it always. It is the same in every run.
-func order(round, n int) []int { return rand.New(rand.NewPCG(uint64(round), 1)).Perm(n) }
+// none must have the same one before it always. It is the same in every run. Of
+// several processes each says by BENCH_LOT which it is, and has orders of its own.
+func order(round, n int) []int {
+	lot, _ := strconv.ParseUint(os.Getenv("BENCH_LOT"), 10, 32)
+	return rand.New(rand.NewPCG(uint64(round), 1+lot)).Perm(n)
+}
 
 // sample times ops passes of v on each of its goroutines.
 func (b *block) sample(v *variant, ops int) (sample, error) {

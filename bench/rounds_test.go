@@ -37,6 +37,11 @@ func TestOrderIsThatOfEveryRun(t *testing.T) {
 	if !slices.Equal(order(7, 9), order(7, 9)) || slices.Equal(order(7, 9), order(8, 9)) {
 		t.Error(order(7, 9), order(7, 9), order(8, 9))
 	}
+	first := order(7, 9)
+	t.Setenv("BENCH_LOT", "2")
+	if second := order(7, 9); slices.Equal(first, second) || !slices.Equal(second, order(7, 9)) {
+		t.Error("another process has the same order", first, second)
+	}
 }
 
 func TestRoundsFillTheBudgetButAreNeverTooFew(t *testing.T) {

@@ -321,7 +321,13 @@ static int measure_message(const struct row *row, const struct order *order)
     if (rc == 0)
         rc = open_ways(&w, ways, WAYS);
     for (int b = 0; rc == 0 && b < 3; b++) {
+        const char *distance = apart(row->name);
+        if (!distance) {
+            rc = -1;
+            break;
+        }
         w.walk = (struct walk){sizes[b], 1, 0};
+        snprintf(w.keys, sizeof w.keys, "processors=%s", distance);
         snprintf(w.title, sizeof w.title, "messages of %zu bytes from one process to another",
                  sizes[b]);
         snprintf(

@@ -9,4 +9,11 @@
  * message. */
 int stay_on(int n, const char *row);
 
+/* apart measures, by a line of memory that two threads hand to and fro, how far apart
+ * the processors of two ends are now: "near", where they share a cache below the last
+ * one or nearly so, "far", or "one", where there is but one. A host can move the
+ * processors of its guest, and what goes between them then takes several times as long,
+ * minutes on end. The calling thread stays on the first. NULL after a message. */
+const char *apart(const char *row);
+
 #endif

@@ -75,8 +75,12 @@ void fill_random(void *buf, size_t n, uint64_t *seed);
 double now(void);
 
 /* order_of fills ks with the order of n variants in a round: another one each
- * time, and the same in every run. */
+ * time, and the same in every run. Of several processes each says by BENCH_LOT which
+ * it is, and has orders of its own. */
 void order_of(int round, int n, int *ks);
+
+/* chance is a number that a round has of its own in the same way, one for each k. */
+uint64_t chance(int round, int k);
 
 /* step waits for the turn of this runner, before each round: with BENCH_STEP=IN,OUT
  * it writes a byte to the descriptor OUT and waits for one from IN, so that two

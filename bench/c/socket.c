@@ -19,7 +19,7 @@
 #include "processor.h"
 #include "stage.h"
 
-#define SPAN (16 * MIB)
+#define SPAN (1 * MIB) /* what is larger is a question to the memory */
 
 /* A wire is a connected pair, and the thread at its other end. The thread sums
  * up the first number of each page that arrives; when it is told to it compares
@@ -271,10 +271,14 @@ static int measure_wire(struct work *w, int tcp, size_t size, double seconds, co
 {
     w->walk = (struct walk){size, SPAN / size, 0};
     w->ops = (long)(4 * MIB / size);
-    snprintf(w->keys, sizeof w->keys, "pattern=seq/cache=resident/socket=%s", tcp ? "tcp" : "unix");
+    const char *distance = apart(w->row);
+    if (!distance)
+        return -1;
+    snprintf(w->keys, sizeof w->keys, "pattern=seq/cache=resident/socket=%s/processors=%s",
+             tcp ? "tcp" : "unix", distance);
     snprintf(w->title, sizeof w->title,
-             "4 MiB of a file in memory, %zu KiB at a time, to a thread behind %s", size >> 10,
-             tcp ? "TCP loopback" : "an AF_UNIX pair");
+             "a file of 1 MiB in memory, four times over, %zu KiB at a time, to a thread behind %s",
+             size >> 10, tcp ? "TCP loopback" : "an AF_UNIX pair");
     int rc = open_wire(w, tcp);
     /* All bytes once, compared; then sums are enough. */
     wire.compare = 1;

@@ -278,8 +278,6 @@ static int count_calls(struct work *w, struct way *v, int briefly)
 
 /* ---- rounds ---- */
 
-#define FAR_APART 104729L /* a prime: as many places, of however many there are */
-
 static int take_round(struct work *w, struct way **ways, int n, const long *ops, int round,
                       struct taken *out)
 {
@@ -289,9 +287,9 @@ static int take_round(struct work *w, struct way **ways, int n, const long *ops,
     order_of(round, n, order);
     for (int place = 0; place < n; place++) {
         int k = order[place];
-        /* Far from where the others of the round begin: who comes where another
-         * has just been finds it in the caches. */
-        long first = w->ops ? 0 : ((long)round * n + k) * FAR_APART;
+        /* Anywhere, and not where it is always the same other one that has been last:
+         * who comes where another has just been finds it in the caches. */
+        long first = w->ops ? 0 : (long)chance(round, k + 1);
         if (take(w, ways[k], first, ops[k], &out[k]) != 0)
             return -1;
     }

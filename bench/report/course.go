@@ -10,15 +10,21 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"slices"
 )
 
 const (
 	// soundRounds is how many rounds of a block a process should have.
 	soundRounds = 20
 
-	// A row has so many processes at most, and so many times the time it was planned for.
-	mostLots  = 40
-	mostScale = 3
+	// A row has so many processes at most, and for those beyond the plan so many
+	// seconds.
+	mostLots = 80
+	mostMore = 75.0
+
+	// A state that a block is about may be gone, as how far apart the processors are:
+	// so many processes in a row may find none of what is wanted.
+	mostDry = 10
 )
 
 // A course is a row on its way.
@@ -27,7 +33,9 @@ type course struct {
 	text  bytes.Buffer // what its processes have printed
 	done  int          // processes
 	took  float64      // seconds, those of this run
+	more  float64      // of them, for processes beyond the plan
 	want  int          // processes
+	dry   int          // of the last of them, that had nothing that was wanted
 	share float64      // seconds of each
 	only  []string     // the blocks that the next process is to measure; nil: all
 }
@@ -37,6 +45,9 @@ type course struct {
 func (c *course) next(took float64) error {
 	c.done++
 	c.took += took
+	if c.only != nil {
+		c.more += took
+	}
 	r := newReport()
 	_, err := r.read(bytes.NewReader(c.text.Bytes()))
 	if err == nil {
@@ -52,16 +63,15 @@ func (c *course) plan(r *report) error {
 	if c.done == 1 && c.want > 1 {
 		c.want, c.share = c.rest(r.leastRounds())
 	}
-	for _, id := range c.only {
-		if g := r.group(id); g.series[0].process != r.process {
-			return fmt.Errorf("%s was to be measured again, and was not", id)
-		}
+	c.dry++
+	if c.only == nil || slices.ContainsFunc(c.only, func(id string) bool { return r.group(id).series[0].process == r.process }) {
+		c.dry = 0
 	}
 	if c.only == nil && c.done < c.want && !c.tooLong() {
 		return nil
 	}
 	c.want, c.only = c.done, nil
-	if !c.settles || c.done >= mostLots || c.took > mostScale*c.budget {
+	if !c.settles || c.done >= mostLots || c.more > mostMore || c.dry >= mostDry {
 		return nil
 	}
 	if err := r.check(); err != nil {

@@ -138,7 +138,7 @@ func (d *driver) measure(w io.Writer, list []task) error {
 	}
 	more := ""
 	if d.full {
-		more = fmt.Sprintf(", and up to %d times as long for ratios that differ from process to process", mostScale)
+		more = ", and about as long again for ratios that differ from process to process"
 	}
 	fmt.Fprintf(d.say, "bench: %d rows, about %s%s; Ctrl-C ends it%s\n", len(due), durationText(timeLeft(due)), more,
 		map[bool]string{true: ", and the same command resumes it"}[d.full])
@@ -266,7 +266,7 @@ func (d *driver) run(c *course, status string) error {
 	began := time.Now()
 	var out bytes.Buffer
 	fmt.Fprintf(&out, dateLine+"%s\n", began.UTC().Format("2006-01-02 15:04 UTC"))
-	if err := d.process(c.task, c.share, c.only, status, &out); err != nil {
+	if err := d.process(c, status, &out); err != nil {
 		return err
 	}
 	took := time.Since(began).Seconds()
@@ -296,29 +296,31 @@ const leastSeconds = 0.001
 
 // process runs the runner once, in a folder that is empty before and removed after.
 // It measures all blocks of the row, or only some.
-func (d *driver) process(t task, share float64, only []string, status string, text io.Writer) error {
+func (d *driver) process(c *course, status string, text io.Writer) error {
 	files, err := os.MkdirTemp(d.files, "bench-files.")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(files)
-	args := append(t.runner.command[1:len(t.runner.command):len(t.runner.command)], "-dir", files, "-row", t.name,
-		"-seconds", fmt.Sprintf("%.3f", max(share, leastSeconds)), "-run", status)
-	cmd := exec.Command(t.runner.command[0], args...)
+	command := c.runner.command
+	args := append(command[1:len(command):len(command)], "-dir", files, "-row", c.name,
+		"-seconds", fmt.Sprintf("%.3f", max(c.share, leastSeconds)), "-run", status)
+	cmd := exec.Command(command[0], args...)
 	cmd.Stdout, cmd.Stderr = text, os.Stderr
-	if len(only) > 0 {
+	cmd.Env = append(os.Environ(), fmt.Sprintf("BENCH_LOT=%d", c.done))
+	if len(c.only) > 0 {
 		list := filepath.Join(files, "only")
-		if err := os.WriteFile(list, []byte(strings.Join(only, "\n")+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(list, []byte(strings.Join(c.only, "\n")+"\n"), 0o600); err != nil {
 			return err
 		}
-		cmd.Env = append(os.Environ(), "BENCH_ONLY="+list)
+		cmd.Env = append(cmd.Env, "BENCH_ONLY="+list)
 	}
 	if err := d.wait(cmd); err != nil {
 		var ended endedBy
 		if errors.As(err, &ended) {
 			return err
 		}
-		return fmt.Errorf("the row %s of the %s runner failed, so there is no table: %w", t.name, t.runner.name, err)
+		return fmt.Errorf("the row %s of the %s runner failed, so there is no table: %w", c.name, c.runner.name, err)
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ var method = []string{
 		"as long as a process lives; the rows take turns, so that the processes of one lie minutes apart.",
 	"What stands here is the median of the rounds' ratios in each process, and of the processes' medians the mean of the middle half " +
 		"(of fewer than 4 processes: the median of all rounds), with the quartiles of all rounds.",
-	"In a full run there are more processes of what is in memory until the ratios' standard error is under 1 % (40 at most).",
+	"In a full run there are more processes of what is in memory until the ratios' standard error is under 1 % (80 at most, and 75 s for a row).",
 	"Each variant's bytes are verified outside of the time, and one that moves the wrong ones, or none, fails the run.",
 	"What is in the page cache, in which folios, and what is dirty is prepared before and verified: the state line of a block says it.",
 	"One variant of each block is measured twice (A/A), which shows the noise; run by root, the processes go before other programs (nice -20).",

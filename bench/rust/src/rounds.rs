@@ -293,9 +293,14 @@ fn touch(run: &mut Loop, set: usize) -> Outcome<()> {
 }
 
 /// Shuffled, not rotated: what a variant finds in the caches is what the one before
-/// it has left there, and none must have the same one before it always.
+/// it has left there, and none must have the same one before it always. Of several
+/// processes each says by BENCH_LOT which it is, and has orders of its own.
 fn order(round: usize, n: usize) -> Vec<usize> {
-    let mut x = (round as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let lot: u64 = std::env::var("BENCH_LOT")
+        .ok()
+        .and_then(|l| l.parse().ok())
+        .unwrap_or(0);
+    let mut x = ((lot << 40) + round as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mut ks: Vec<usize> = (0..n).collect();
     for left in (2..=n).rev() {
         x ^= x >> 12;
