@@ -265,7 +265,7 @@ func TestCRows(t *testing.T) {
 	if short > 100 {
 		t.Errorf("the short rows take %.0f seconds", short)
 	}
-	for _, name := range []string{"Read", "Growth", "Once", "Socket", "Message", "Allocate"} {
+	for _, name := range []string{"Read", "RangeSync", "Append", "Growth", "Once", "Socket", "Message", "Allocate"} {
 		if !names[name] {
 			t.Errorf("there is no row %s", name)
 			continue
@@ -286,6 +286,11 @@ func TestCRows(t *testing.T) {
 			t.Log(skip)
 		}
 		checkBlocks(t, name, lines)
+	}
+	none := exec.Command(program, "-dir", t.TempDir(), "-row", "Once", "-seconds", "0.01")
+	none.Env = append(os.Environ(), "BENCH_ONLY=/nowhere")
+	if out, err := none.Output(); err == nil || len(out) != 0 {
+		t.Errorf("a list that cannot be read wants nothing: %s", out)
 	}
 	for name, only := range map[string]string{"Read": "Read/lang=c/size=1024", "Scatter": "ScatterSmall/lang=c/size=64",
 		"Once": "Once/lang=c/size=1024/cache=resident"} {
@@ -360,6 +365,43 @@ func wantFailure(t *testing.T, program string, args ...string) {
 	out, err := exec.Command(program, args...).Output()
 	if !errors.As(err, &failed) || failed.ExitCode() != 1 || len(failed.Stderr) == 0 || len(out) != 0 {
 		t.Errorf("%v: %v, and %d bytes of results", args, err, len(out))
+	}
+}
+
+// The order is another one in each round and in each process, and the same in each run;
+// and so is where in the file a variant begins.
+func TestOrdersOfTheCRunner(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "orders")
+	buildC(t, program, "c/testdata/orders.c", "c/rounds.c")
+	orders := func(lot string) string {
+		cmd := exec.Command(program)
+		cmd.Env = append(os.Environ(), "BENCH_LOT="+lot)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	first, second := orders(""), orders("1")
+	if first == second || first != orders("0") || second != orders("1") {
+		t.Error("the orders of two processes are not two, or not those of each run")
+	}
+	places, begins := map[string]bool{}, map[string]bool{}
+	for _, line := range strings.Split(strings.TrimSpace(first+second), "\n") {
+		fields := strings.Fields(line)
+		seen := map[string]bool{}
+		for place, k := range fields[:5] {
+			places[fmt.Sprint(place, k)], seen[k] = true, true
+		}
+		if len(seen) != 5 {
+			t.Errorf("not an order: %s", line)
+		}
+		for _, begin := range fields[5:] {
+			begins[begin] = true
+		}
+	}
+	if len(places) != 25 || len(begins) != 2*40*5 {
+		t.Errorf("%d places of 5 variants, %d beginnings", len(places), len(begins))
 	}
 }
 

@@ -71,6 +71,11 @@ int map_plain(struct scene *s);                    /* fd and map, of size bytes 
 int open_mapview(struct scene *s, uint64_t flags); /* view */
 void sync_scene(struct scene *s);                  /* syncs the file */
 
+/* map_memory maps memory of huge pages, for what an op is about, and has it touched:
+ * the limit of copies. check_memory compares it as check_pieces does the file. */
+int map_memory(struct scene *s);
+int check_memory(struct scene *s);
+
 /* choose_places chooses UPDATES pages of the file, all different. */
 void choose_places(struct scene *s);
 

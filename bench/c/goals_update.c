@@ -241,30 +241,9 @@ static int synced_descriptor(struct scene *s)
     return 0;
 }
 
-/* The limit: the same copies to memory of huge pages, which are there. */
-static int warm_memory(struct scene *s)
-{
-    void *map = mmap(NULL, s->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (map == MAP_FAILED)
-        return -1;
-    s->map = map;
-    s->mapped = s->size;
-    madvise(s->map, s->worked, MADV_HUGEPAGE);
-    memset(s->map, 1, s->worked);
-    return 0;
-}
-
 static int check_rewritten(struct scene *s)
 {
     return check_pieces(s, s->worked);
-}
-
-static int check_memory(struct scene *s)
-{
-    for (size_t at = 0; at < s->worked; at += MIB)
-        if (memcmp(s->map + at, s->bytes, MIB) != 0)
-            return goal_fail(s, "memory does not hold what was copied");
-    return 0;
 }
 
 /* ---- one page synced, where others are dirty, too ---- */
@@ -357,7 +336,7 @@ static int check_one(struct scene *s)
             {"mapview", "REWRITE+memcpy", synced_view, rewrite_by_mapview, check_rewritten, 0},    \
             {"mapview", "REWRITE+mv_write", synced_view, rewrite_by_mv_write, check_rewritten, 0}, \
             {"libc", "pwrite", synced_descriptor, rewrite_by_pwrite, check_rewritten, 0},          \
-            {"memory", "memcpy", warm_memory, rewrite_by_hand, check_memory, 0},                   \
+            {"memory", "memcpy", map_memory, rewrite_by_hand, check_memory, 0},                    \
             {"mmap", "memcpy", synced_map, rewrite_by_hand, check_rewritten, 1},                   \
     }
 
@@ -367,7 +346,7 @@ static int check_one(struct scene *s)
             {"mapview", "mv_sync", dirty_view_of_others, sync_range, check_one, 0}, \
             {"libc", "fdatasync", dirty_map_of_others, sync_file, check_one, 0},    \
             {"mmap", "msync,range", dirty_map_of_others, sync_one, check_one, 0},   \
-            {"kernel", "msync,alone", dirty_map, sync_all, check_one, 0},           \
+            {"device", "msync,alone", dirty_map, sync_all, check_one, 0},           \
             {"mmap", "msync", dirty_map_of_others, sync_all, check_one, 1},         \
     }
 

@@ -50,10 +50,8 @@ static void pause_once(long looks)
 {
     if (looks > LOOKS)
         sched_yield();
-#ifdef __x86_64__
     else
-        __builtin_ia32_pause();
-#endif
+        pause_briefly();
 }
 
 /* await_move waits until *moved is another number than seen; it gives up at some time. */
@@ -311,6 +309,7 @@ static int measure_message(const struct row *row, const struct order *order)
     struct work w = {.row = row->name,
                      .writes = 1,
                      .check = check_messages,
+                     .holds = as_far_apart,
                      .count = COUNT_CALLS,
                      .time = 3e-3, /* the receiver has to wake up */
                      .content = nothing,
@@ -321,13 +320,12 @@ static int measure_message(const struct row *row, const struct order *order)
     if (rc == 0)
         rc = open_ways(&w, ways, WAYS);
     for (int b = 0; rc == 0 && b < 3; b++) {
-        const char *distance = apart(row->name);
-        if (!distance) {
+        if (!(w.distance = apart(row->name))) {
             rc = -1;
             break;
         }
         w.walk = (struct walk){sizes[b], 1, 0};
-        snprintf(w.keys, sizeof w.keys, "processors=%s", distance);
+        snprintf(w.keys, sizeof w.keys, "processors=%s", w.distance);
         snprintf(w.title, sizeof w.title, "messages of %zu bytes from one process to another",
                  sizes[b]);
         snprintf(

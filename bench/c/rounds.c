@@ -164,13 +164,15 @@ int is_wanted(const char *block)
     int found = 0;
     if (!path || !*path)
         return 1;
+    errno = 0;
     FILE *f = fopen(path, "re");
-    while (f && !found && fgets(line, sizeof line, f)) {
+    if (!f)
+        return fail("cannot read which blocks are wanted", path);
+    while (!found && fgets(line, sizeof line, f)) {
         line[strcspn(line, "\n")] = 0;
         found = strcmp(line, block) == 0;
     }
-    if (f)
-        fclose(f);
+    fclose(f);
     return found;
 }
 
@@ -338,8 +340,9 @@ int block_measure(struct block *block, double seconds, const char *run)
 {
     char name[64];
     snprintf(name, sizeof name, "%s/lang=c/size=%zu", block->name, block->size);
-    if (!is_wanted(name))
-        return 0;
+    int wanted = is_wanted(name);
+    if (wanted <= 0)
+        return wanted;
     block->accesses = accesses_of(block->size);
     size_t n = block->accesses * block->size;
     block->buf = aligned_alloc(4096, (block->size + 4095) / 4096 * 4096);

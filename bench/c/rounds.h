@@ -88,7 +88,8 @@ uint64_t chance(int round, int k);
 int step(void);
 
 /* is_wanted tells whether a block is to be measured. With BENCH_ONLY=FILE that are
- * those whose names stand in the file, a line each, as "Read/lang=c/size=4096". */
+ * those whose names stand in the file, a line each, as "Read/lang=c/size=4096". -1
+ * after a message. */
 int is_wanted(const char *block);
 
 /* fail prints a message, with the text of errno if it is not 0; returns -1. */

@@ -271,11 +271,10 @@ static int measure_wire(struct work *w, int tcp, size_t size, double seconds, co
 {
     w->walk = (struct walk){size, SPAN / size, 0};
     w->ops = (long)(4 * MIB / size);
-    const char *distance = apart(w->row);
-    if (!distance)
+    if (!(w->distance = apart(w->row)))
         return -1;
     snprintf(w->keys, sizeof w->keys, "pattern=seq/cache=resident/socket=%s/processors=%s",
-             tcp ? "tcp" : "unix", distance);
+             tcp ? "tcp" : "unix", w->distance);
     snprintf(w->title, sizeof w->title,
              "a file of 1 MiB in memory, four times over, %zu KiB at a time, to a thread behind %s",
              size >> 10, tcp ? "TCP loopback" : "an AF_UNIX pair");
@@ -302,7 +301,8 @@ static int measure_socket(const struct row *row, const struct order *order)
 {
     static const size_t sizes[] = {64 * KIB, MIB};
     struct stage stage = {.size = 0};
-    struct work w = {.row = row->name, .check = check_sent, .count = COUNT_CALLS};
+    struct work w = {
+        .row = row->name, .check = check_sent, .holds = as_far_apart, .count = COUNT_CALLS};
     int rc = open_stage(&stage, &w, order, "c-socket", SPAN, MIB);
     if (rc == 0)
         rc = stay_on(0, row->name);

@@ -337,25 +337,37 @@ static int choose_rounds(int is_long, double seconds, double round)
     return fit < least ? least : fit > MOST_ROUNDS ? MOST_ROUNDS : (int)fit;
 }
 
-/* The first round is to warm up, and to see how many there can be. */
+static void show_round(const struct work *w, int round, int rounds, const char *run)
+{
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r\033[K%sC, %s %zu %s, round %d of %d", run, w->row, w->walk.size, w->keys,
+                round, rounds);
+}
+
+/* The first round is to warm up, and to see how many there can be. A round in which
+ * the state of the block was gone is taken again, within bounds. */
 static int take_rounds(struct work *w, struct way **ways, int n, const long *ops, int is_long,
                        double seconds, const char *run)
 {
     struct taken taken[MOST_WAYS_OF_WORK];
     double start = now();
-    int rounds = 1;
-    for (int r = 0; r <= rounds; r++) {
-        if (isatty(STDERR_FILENO))
-            fprintf(stderr, "\r\033[K%sC, %s %zu %s, round %d of %d", run, w->row, w->walk.size,
-                    w->keys, r, rounds);
+    int rounds = 1, kept = 0;
+    for (int r = 0; kept <= rounds && r <= 3 * rounds; r++) {
+        show_round(w, kept, rounds, run);
         if (take_round(w, ways, n, ops, r, taken) != 0)
+            return -1;
+        int holds = w->holds ? w->holds(w) : 1;
+        if (holds < 0)
             return -1;
         if (r == 0) {
             rounds = choose_rounds(is_long, seconds, now() - start);
             print_head(w);
+            kept = 1;
+            continue;
         }
-        for (int k = 0; r > 0 && k < n; k++)
+        for (int k = 0; holds && k < n; k++)
             print_taken(w, ways[k], &taken[k]);
+        kept += holds;
     }
     return 0;
 }
@@ -369,8 +381,9 @@ int measure_work(struct work *w, struct way *ways, int n, double seconds, const 
     char name[192];
     snprintf(name, sizeof name, "%s/lang=c/size=%zu%s%s", w->row, w->walk.size, w->keys[0] ? "/" : "",
              w->keys);
-    if (!is_wanted(name))
-        return 0;
+    int wanted = is_wanted(name);
+    if (wanted <= 0)
+        return wanted;
     if (w->seed == 0)
         w->seed = 88172645463325252ULL;
     for (int k = 0; k < n && count < MOST_WAYS_OF_WORK; k++)

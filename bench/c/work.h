@@ -61,6 +61,11 @@ struct work {
     float *latencies;    /* ns of each access of the sample, where counted; else NULL */
     double last;         /* when the access before ended */
 
+    /* holds is called after each round, where it is not NULL: 0 leaves the round out,
+     * since a state is gone that the block is about; -1 after a message. */
+    int (*holds)(struct work *);
+    const char *distance; /* of the processors: see processor.h */
+
     /* check is called after each run, and returns 0 or -1 after a message. */
     int (*check)(struct work *, struct way *, long first, long n);
 };

@@ -23,7 +23,7 @@ const (
 	mostMore = 75.0
 
 	// A state that a block is about may be gone, as how far apart the processors are:
-	// so many processes in a row may find none of what is wanted.
+	// so many processes behind each other may find none of what is wanted.
 	mostDry = 10
 )
 
@@ -32,7 +32,7 @@ type course struct {
 	task
 	text  bytes.Buffer // what its processes have printed
 	done  int          // processes
-	took  float64      // seconds, those of this run
+	took  float64      // seconds
 	more  float64      // of them, for processes beyond the plan
 	want  int          // processes
 	dry   int          // of the last of them, that had nothing that was wanted

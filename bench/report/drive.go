@@ -141,7 +141,7 @@ func (d *driver) measure(w io.Writer, list []task) error {
 		more = ", and about as long again for ratios that differ from process to process"
 	}
 	fmt.Fprintf(d.say, "bench: %d rows, about %s%s; Ctrl-C ends it%s\n", len(due), durationText(timeLeft(due)), more,
-		map[bool]string{true: ", and the same command resumes it"}[d.full])
+		d.resuming())
 	if err := d.runAll(due, len(list)); err != nil {
 		return err
 	}
@@ -166,6 +166,17 @@ func durationText(seconds float64) string {
 		return fmt.Sprintf("%.0f s", seconds)
 	}
 	return fmt.Sprintf("%.0f min", seconds/60)
+}
+
+// resuming tells how an ended run can be.
+func (d *driver) resuming() string {
+	switch {
+	case !d.full:
+		return ""
+	case d.fresh:
+		return ", and the same command without FRESH=1 resumes it"
+	}
+	return ", and the same command resumes it"
 }
 
 // due returns what has to be run, as far as it is, and removes the files of other
@@ -248,8 +259,12 @@ func (d *driver) resume(c *course) (bool, error) {
 	return true, nil
 }
 
-// keep puts the row's raw text in its place, whole or what there is so far.
+// keep puts the row's raw text in its place, whole or what there is so far, if all of
+// it is of one program.
 func (d *driver) keep(c *course, name string) error {
+	if is, err := c.runner.sum(); err != nil || is != c.sum {
+		return fmt.Errorf("the %s runner was built anew while it was measured: %w", c.runner.name, errors.Join(err, errors.New("run it again")))
+	}
 	fresh := c.file + ".new"
 	if err := os.WriteFile(fresh, c.text.Bytes(), 0o644); err != nil {
 		return err
@@ -257,8 +272,8 @@ func (d *driver) keep(c *course, name string) error {
 	return os.Rename(fresh, name)
 }
 
-// run has a process measure the row, and keeps its raw text when it was the last.
-// Nothing is kept of a process that failed or was ended.
+// run has a process measure the row, and keeps the row's raw text: in a full run after
+// each process, otherwise after the last. Nothing is kept of a process that failed or was ended.
 func (d *driver) run(c *course, status string) error {
 	if c.text.Len() == 0 {
 		c.text.Write(d.head)

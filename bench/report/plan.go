@@ -101,6 +101,7 @@ type task struct {
 	processes int
 	settles   bool // further processes are run where ratios need them
 	file      string
+	sum       string // of the runner's program
 	key       string // of the runner's program and of how it is run: see drive.go
 }
 
@@ -132,11 +133,11 @@ func tasks(rows []row, seconds float64, full bool, dir string) ([]task, error) {
 		t := task{row: r, number: i + 1, budget: r.seconds * scale, settles: full && seconds == 0}
 		t.processes = max(1, min(mostProcesses, int(t.budget/secondsProcess)))
 		t.file = filepath.Join(dir, fmt.Sprintf("%03d-%s-%s.txt", t.number, r.runner.name, r.name))
-		sum, err := r.runner.sum()
-		if err != nil {
+		var err error
+		if t.sum, err = r.runner.sum(); err != nil {
 			return nil, err
 		}
-		t.key = fmt.Sprintf("%s %.3g s in %d", sum, t.budget, t.processes)
+		t.key = fmt.Sprintf("%s %.3g s in %d", t.sum, t.budget, t.processes)
 		if os.Geteuid() == 0 { // who can mount, and goes before other programs
 			t.key += " by root"
 		}

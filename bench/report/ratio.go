@@ -30,6 +30,9 @@ func ratioOf(times, others []float64, lots []int) (ratio, error) {
 	}
 	var medians []float64
 	for left := rs; len(lots) > 0; lots = lots[1:] {
+		if lots[0] < 1 || lots[0] > len(left) {
+			return ratio{}, fmt.Errorf("%d rounds are not those of the processes", len(rs))
+		}
 		medians = append(medians, median(left[:lots[0]]))
 		left = left[lots[0]:]
 	}
@@ -44,10 +47,10 @@ func ratioOf(times, others []float64, lots []int) (ratio, error) {
 const leastLots = 4
 
 // middleOf returns the geometric mean of the middle half, and its standard error as a
-// part of it. A process that is far off does not count, and where there are two kinds
-// of processes the mean moves little with how many of each there were, as a median
-// would not. The error of a trimmed mean comes from the values with those cut off
-// moved to the edges (Tukey and McLaughlin).
+// part of it: a few processes that are far off do not count. The error of a trimmed
+// mean comes from the values with those cut off moved to the edges (Tukey and
+// McLaughlin). Where there are two kinds of processes, and few of one so far, that says
+// nothing of the other kind, so half of the error of the plain mean is the least.
 func middleOf(ratios []float64) (middle, unsure float64) {
 	logs := make([]float64, len(ratios))
 	for i, r := range ratios {
@@ -57,15 +60,21 @@ func middleOf(ratios []float64) (middle, unsure float64) {
 	n := len(logs)
 	cut := n / 4
 	middle = math.Exp(mean(logs[cut : n-cut]))
+	plain := deviation(logs) / math.Sqrt(float64(n))
 	for i := range cut {
 		logs[i], logs[n-1-i] = logs[cut], logs[n-1-cut]
 	}
-	squares, center := 0.0, mean(logs)
-	for _, x := range logs {
+	kept := float64(n-2*cut) / float64(n)
+	return middle, max(deviation(logs)/kept/math.Sqrt(float64(n)), plain/2)
+}
+
+// deviation is the standard deviation.
+func deviation(values []float64) float64 {
+	squares, center := 0.0, mean(values)
+	for _, x := range values {
 		squares += (x - center) * (x - center)
 	}
-	kept := float64(n-2*cut) / float64(n)
-	return middle, math.Sqrt(squares/float64(n-1)) / kept / math.Sqrt(float64(n))
+	return math.Sqrt(squares / float64(len(values)-1))
 }
 
 func mean(values []float64) float64 {

@@ -29,8 +29,15 @@ func TestRatioIsTheMiddleOfTheProcesses(t *testing.T) {
 	if want := math.Cbrt(2 * 3 * 4); err != nil || math.Abs(r.middle-want) > 1e-12 || r.low != 3 || r.high != 4 {
 		t.Errorf("%v, %v: not %v", r, err, want)
 	}
-	if _, back := middleOf([]float64{1 / 2., 1 / 3., 1 / 4., 1 / 100., 1}); back != r.unsure {
+	if _, err := ratioOf(times, ones, []int{3, 20}); err == nil {
+		t.Error("more rounds in the processes than there are")
+	}
+	if _, back := middleOf([]float64{1 / 2., 1 / 3., 1 / 4., 1 / 100., 1}); math.Abs(back-r.unsure) > 1e-12 {
 		t.Errorf("the other way round it is less sure: %v, %v", r.unsure, back)
+	}
+	// Three of twelve are of another kind, by a half: that is known to no 4 %.
+	if _, unsure := middleOf([]float64{1, 1, 1, 1, 1, 1, 1, 1, 1, 1.5, 1.5, 1.5}); unsure < 0.02 {
+		t.Errorf("it is sure to %v", unsure)
 	}
 }
 

@@ -63,6 +63,7 @@ case $1 in
 -list) printf 'Read\tshort\t2\treads\nOnce\tshort\t1\tfiles used once\nCold\tfull\t3\tcold reads\n'; exit ;;
 esac
 lang=${0##*-}
+[ -z "$LOTS" ] || echo "lot $lang $4 $BENCH_LOT" >>"$LOG.lots"
 echo "$lang $4 $6${BENCH_ONLY:+ only $(cat "$BENCH_ONLY")}" >>"$LOG"
 calls=$(grep -c "^$lang $4 " "$LOG")
 touch "$2/file"
@@ -70,13 +71,16 @@ touch "$2/file"
 [ "$SLEEPS" != "$4" ] || [ "$calls" -le "${AFTER:-0}" ] || { echo $$ >"$LOG.pid"; exec sleep 60; }
 [ "$MUTE" != "$4" ] || [ -z "$BENCH_ONLY" ] || exit 0
 [ "$HALF" != "$4" ] || { printf 'BenchmarkRead/lang=%s/size=1-1 1' "$lang"; exit; }
-mapview=100
-[ "$DIFFERS" != "$4" ] || mapview=$((100 + calls % 2 * 10))
-for again in '' '' ''; do
+mapview=100 again=100
+[ "$DIFFERS" != "$4" ] || mapview=$((100 + calls % 2 * ${BY:-10}))
+[ "$UNQUIET" != "$4" ] || again=$((100 + calls % 2 * 10))
+[ "$TAKES" != "$4" ] || sleep 0.2
+for round in 1 2 3; do
 	printf 'Benchmark%s/lang=%s/size=64/impl=mapview/op=mv_read-1\t1\t%s ns/op\n' "$4" "$lang" "$mapview"
-	for row in 'mmap/op=memcpy' 'memory/op=memcpy' 'mmap/op=memcpy/again=1'; do
+	for row in 'mmap/op=memcpy' 'memory/op=memcpy'; do
 		printf 'Benchmark%s/lang=%s/size=64/impl=%s-1\t1\t100 ns/op\n' "$4" "$lang" "$row"
 	done
+	printf 'Benchmark%s/lang=%s/size=64/impl=mmap/op=memcpy/again=1-1\t1\t%s ns/op\n' "$4" "$lang" "$again"
 done
 `
 
@@ -107,7 +111,7 @@ func newFakeBench(t *testing.T, goTool string, env ...string) *fakeBench {
 		}
 	}
 	b.env = append(os.Environ(), "BUILD="+b.build, "GO="+b.path("go"), "CC="+b.path("../cc"), "CARGO=false", "REPORT="+report,
-		"RUNNER="+b.path("runner"), "LOG="+b.path("log"), "BENCH_SECONDS=5", "BENCH_DIR=", "ROW=", "FRESH=", "REF=", "FAILS=", "SLEEPS=", "AFTER=", "HALF=", "DIFFERS=", "MUTE=", "BENCH_ONLY=")
+		"RUNNER="+b.path("runner"), "LOG="+b.path("log"), "BENCH_SECONDS=5", "BENCH_DIR=", "ROW=", "FRESH=", "REF=", "FAILS=", "SLEEPS=", "AFTER=", "HALF=", "DIFFERS=", "BY=", "UNQUIET=", "TAKES=", "LOTS=", "MUTE=", "BENCH_ONLY=")
 	b.env = append(b.env, env...)
 	return b
 }
@@ -423,6 +427,25 @@ func TestFullRunGoesOnUntilRatiosAreSettled(t *testing.T) {
 		t.Errorf("%s\n%s", text, out)
 	}
 	b.wantNoFilesLeft()
+	// What differs by less takes fewer, an A/A pair counts as a ratio does, and each
+	// process knows which it is.
+	os.Remove(b.path("log.lots"))
+	if _, text, err := b.run("full", "FRESH=1", "DIFFERS=Once", "BY=5", "UNQUIET=Read", "LOTS=1"); err != nil {
+		t.Fatal(text)
+	}
+	log = b.log()
+	if n := strings.Count(log, "c Once "); n <= settledLots || n >= mostLots {
+		t.Errorf("%d processes of what differs by 2.5 %%", n)
+	}
+	if n := strings.Count(log, "c Read "); n != mostLots {
+		t.Errorf("%d processes with an A/A pair that differs", n)
+	}
+	lots, _ := os.ReadFile(b.path("log.lots"))
+	for _, want := range []string{"lot c Once 0\n", "lot c Once 1\n", "lot c Once 12\n", "lot go Cold 1\n"} {
+		if strings.Count(string(lots), want) != 1 {
+			t.Errorf("%q: not once in %s", want, lots)
+		}
+	}
 	// As long as it is told to, and no longer.
 	if _, text, err := b.run("full", "BENCH_SECONDS=5", "DIFFERS=Once"); err != nil || strings.Contains(b.log(), "only") {
 		t.Error(err, text)
@@ -454,11 +477,49 @@ func TestRowIsResumed(t *testing.T) {
 		t.Errorf("%v: %s", err, text)
 	}
 	b.wantNoFilesLeft()
+	// Nor by another number, but it is with FRESH.
+	b.end("SLEEPS=Once", "full", "ROW=Once", "FRESH=1", "AFTER=5", "DIFFERS=Once")
+	first = b.log()
+	part := b.path("bench/raw/row/001-c-Once.txt.part")
+	if err := os.Rename(part, b.path("bench/raw/row/007-c-Once.txt.part")); err != nil {
+		t.Fatal(err)
+	}
+	if b.run("full", "ROW=Once", "DIFFERS=Once"); first[:strings.LastIndex(first[:len(first)-1], "\n")+1]+b.log() != whole {
+		t.Error("a part of another number is lost")
+	}
+	b.end("SLEEPS=Once", "full", "ROW=Once", "FRESH=1", "AFTER=5", "DIFFERS=Once")
+	b.log()
+	if b.run("full", "ROW=Once", "FRESH=1", "DIFFERS=Once"); b.log() != whole {
+		t.Error("FRESH=1 takes up a part")
+	}
 	// What another program has measured is not taken up.
 	b.end("SLEEPS=Once", "full", "ROW=Once", "AFTER=5", "DIFFERS=Once", "FRESH=1")
 	b.log()
 	os.WriteFile(b.path("runner"), []byte(fakeRunner+"# other\n"), 0o700)
 	if b.run("full", "ROW=Once", "DIFFERS=Once"); b.log() != whole {
 		t.Error("the processes of another program count")
+	}
+}
+
+// A row has some time beyond its plan, and no more: here the plan's time is nearly over
+// that bound, so that one process more passes it.
+func TestRowEndsWhenItHasTakenMore(t *testing.T) {
+	block := blockText("Read/size=64", 0, way{"mapview/op=a", 2, ""}, way{"mmap/op=b", 1, ""})
+	c := course{task: task{budget: 1, processes: 1, settles: true}, want: 1}
+	for i, want := range []int{2, 3, 3} {
+		fmt.Fprintf(&c.text, "%sx\n%s", dateLine, block)
+		if err := c.next(mostMore - 1); err != nil || c.want != want {
+			t.Errorf("after %d processes %d are wanted, %v", i+1, c.want, err)
+		}
+	}
+}
+
+// Two programs do not make one row.
+func TestRunnerThatIsBuiltAnewMeanwhile(t *testing.T) {
+	b := newFakeBench(t, fakeGo, "BENCH_SECONDS=")
+	changing := strings.Replace(fakeRunner, "calls=", "echo '# other' >>\"$0\"\ncalls=", 1)
+	os.WriteFile(b.path("runner"), []byte(changing), 0o700)
+	if _, text, err := b.run("full"); err == nil || !strings.Contains(text, "the c runner was built anew while it was measured") {
+		t.Errorf("%v: %s", err, text)
 	}
 }

@@ -2,11 +2,12 @@
 
 package main
 
-// A warm ratio is settled when its standard error is this part of it: then two runs
-// differ by 5 % in one of two thousand. It takes some processes to know the error.
+// A warm ratio is settled when its standard error is this part of it. It takes some
+// processes to know the error. What that is worth is for a second run to tell: this
+// one has stopped where it was content.
 const (
 	settledAt   = 0.01
-	settledLots = 8
+	settledLots = 12
 )
 
 // unsettledRatios counts the warm ratios and A/A pairs of the block that are not

@@ -55,10 +55,11 @@ var method = []string{
 		"longer: one op) in an order that changes from round to round.",
 	"A ratio is taken within a round, so that what disturbs the machine disturbs both sides of it.",
 	"A row is run in several processes, since a mapping's place in memory makes the same copy some percent faster or slower " +
-		"as long as a process lives; the rows take turns, so that the processes of one lie minutes apart.",
+		"as long as a process lives; the rows take turns, so that a row's processes lie apart in time while others have some, too.",
 	"What stands here is the median of the rounds' ratios in each process, and of the processes' medians the mean of the middle half " +
 		"(of fewer than 4 processes: the median of all rounds), with the quartiles of all rounds.",
-	"In a full run there are more processes of what is in memory until the ratios' standard error is under 1 % (80 at most, and 75 s for a row).",
+	"A full run goes on with the blocks that are about memory alone until each of their ratios, to the limit, to the best peer and of the A/A pair, " +
+		"has a standard error of no more than 1 %, from at least 12 processes: with up to 80 of them, and 75 s more than planned for a row.",
 	"Each variant's bytes are verified outside of the time, and one that moves the wrong ones, or none, fails the run.",
 	"What is in the page cache, in which folios, and what is dirty is prepared before and verified: the state line of a block says it.",
 	"One variant of each block is measured twice (A/A), which shows the noise; run by root, the processes go before other programs (nice -20).",

@@ -68,7 +68,7 @@ const struct goal_block growth_block = {"Growth", 4 * MIB, MIB, MIB, 0, {{NULL}}
 
 int main(int argc, char **argv)
 {
-    struct order order = {argc > 1 ? argv[1] : ".", 0.1, ""};
+    struct order order = {argc > 1 ? argv[1] : ".", 0.01, ""};
     struct row both = {"", 0, 0, "", measure_goals};
     return measure_goals(&both, &order) == 0 ? 0 : 1;
 }

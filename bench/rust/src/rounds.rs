@@ -229,7 +229,7 @@ impl Block {
     fn round(&mut self, r: usize, ops: &[usize]) -> Outcome<Vec<Sample>> {
         step()?;
         let mut samples: Vec<Option<Sample>> = self.variants.iter().map(|_| None).collect();
-        for k in order(r, self.variants.len()) {
+        for k in order(lot(), r, self.variants.len()) {
             let s = self.sample(k, ops[k]).map_err(|why| self.named(k, why))?;
             samples[k] = Some(s);
         }
@@ -295,11 +295,7 @@ fn touch(run: &mut Loop, set: usize) -> Outcome<()> {
 /// Shuffled, not rotated: what a variant finds in the caches is what the one before
 /// it has left there, and none must have the same one before it always. Of several
 /// processes each says by BENCH_LOT which it is, and has orders of its own.
-fn order(round: usize, n: usize) -> Vec<usize> {
-    let lot: u64 = std::env::var("BENCH_LOT")
-        .ok()
-        .and_then(|l| l.parse().ok())
-        .unwrap_or(0);
+fn order(lot: u64, round: usize, n: usize) -> Vec<usize> {
     let mut x = ((lot << 40) + round as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mut ks: Vec<usize> = (0..n).collect();
     for left in (2..=n).rev() {
@@ -310,6 +306,13 @@ fn order(round: usize, n: usize) -> Vec<usize> {
         ks.swap(left - 1, chosen);
     }
     ks
+}
+
+fn lot() -> u64 {
+    std::env::var("BENCH_LOT")
+        .ok()
+        .and_then(|l| l.parse().ok())
+        .unwrap_or(0)
 }
 
 fn progress(text: &str) {
@@ -434,11 +437,15 @@ mod tests {
         for n in 1..8 {
             let mut places = vec![std::collections::HashSet::new(); n];
             for r in 0..30 * n {
-                for (place, k) in order(r, n).into_iter().enumerate() {
+                for (place, k) in order(0, r, n).into_iter().enumerate() {
                     places[k].insert(place);
                 }
             }
             assert!(places.iter().all(|p| p.len() == n), "{n} variants: {places:?}");
+            assert!(
+                n < 4 || (0..9).any(|r| order(0, r, n) != order(1, r, n)),
+                "two processes, one order"
+            );
         }
     }
 }
