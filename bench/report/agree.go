@@ -21,6 +21,7 @@ type moved struct {
 	by     float64 // 0.06: the second is 6 % higher or lower
 	a, b   float64
 	within bool
+	known  bool // a ratio that is settled in both runs
 }
 
 // An agreement is of two runs: the ratios of mapview's variants to limit and to
@@ -107,7 +108,7 @@ func (all *agreement) addNoise(groups ...*group) error {
 		if err != nil {
 			return err
 		}
-		all.noise = append(all.noise, moved{g.heading() + ": " + spelled(s), r.middle - 1, r.middle, 1, math.Abs(r.middle-1) <= 0.02})
+		all.noise = append(all.noise, moved{what: g.heading() + ": " + spelled(s), by: r.middle - 1, a: r.middle, b: 1, within: math.Abs(r.middle-1) <= 0.02})
 	}
 	return nil
 }
@@ -129,6 +130,7 @@ func (all *agreement) add(ga, gb *group, s, base *series) error {
 	m := moved{what: ga.langName() + " " + ga.place() + ": " + spelled(s) + " x " + spelled(base),
 		by: rb.middle/ra.middle - 1, a: ra.middle, b: rb.middle}
 	m.within = math.Abs(m.by) <= agreeWithin
+	m.known = s.settled(ra) && sb.settled(rb)
 	if m.within {
 		all.count++
 	}
@@ -143,9 +145,18 @@ func (all *agreement) sentence() string {
 			quiet++
 		}
 	}
-	return fmt.Sprintf("Two runs agree within 5 %% on %d of %d warm ratios of mapview's (median difference %s %%, the largest %s %%); "+
-		"of their %d A/A pairs of warm blocks, %d lie within 2 %% of 1.", all.count, len(all.ratios),
-		short3(100*all.typical()), short3(100*math.Abs(all.ratios[0].by)), len(all.noise), quiet)
+	known, knownWithin := 0, 0
+	for _, m := range all.ratios {
+		if m.known {
+			known++
+			if m.within {
+				knownWithin++
+			}
+		}
+	}
+	return fmt.Sprintf("Two runs agree within 5 %% on %d of %d warm ratios of mapview's (median difference %s %%, the largest %s %%), "+
+		"and on %d of the %d that both of them know to 1 %%; of their %d A/A pairs of warm blocks, %d lie within 2 %% of 1.", all.count, len(all.ratios),
+		short3(100*all.typical()), short3(100*math.Abs(all.ratios[0].by)), knownWithin, known, len(all.noise), quiet)
 }
 
 func (all *agreement) typical() float64 {

@@ -229,7 +229,13 @@ func (p *page) writeNoise() error {
 	if err != nil {
 		return err
 	}
-	p.say("%s\n", both.sentence())
+	p.say("%s", both.sentence())
+	for _, m := range both.ratios {
+		if !m.within {
+			p.say("- %s: %s and %s", m.what, short3(m.a), short3(m.b))
+		}
+	}
+	p.say("")
 	return nil
 }
 

@@ -316,6 +316,25 @@ func TestAgreement(t *testing.T) {
 	if !strings.Contains(all.sentence(), "within 5 % on 2 of 4 warm ratios") {
 		t.Error(all.sentence())
 	}
+	// Of some processes a ratio is known well: here of all but the one that is another
+	// in each process.
+	processes := func(n int, spread float64) *report {
+		var b strings.Builder
+		for i := range n {
+			b.WriteString(dateLine + "x\n" + text(1+spread*float64(i%2), 0))
+		}
+		return readRaw(t, b.String())
+	}
+	for _, c := range []struct {
+		n      int
+		spread float64
+		want   string
+	}{{settledLots, 0, "on 4 of the 4 that both"}, {settledLots - 1, 0, "on 0 of the 0 that both"}, {settledLots, 0.1, "on 2 of the 2 that both"}} {
+		all, err := agree(processes(c.n, c.spread), processes(settledLots, 0))
+		if err != nil || !strings.Contains(all.sentence(), c.want) {
+			t.Errorf("%+v: %v, %s", c, err, all.sentence())
+		}
+	}
 	if _, err := agree(a, newReport()); err == nil {
 		t.Error("runs without a common ratio agree")
 	}

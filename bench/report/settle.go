@@ -10,13 +10,18 @@ const (
 	settledLots = 12
 )
 
-// unsettledRatios counts the warm ratios and A/A pairs of the block that are not
-// known well enough, and all of them.
+// settled tells whether the ratio of a block's variant is known well enough.
+func (s *series) settled(r ratio) bool {
+	return r.unsure <= settledAt && len(s.lots) >= settledLots
+}
+
+// unsettledRatios counts the warm ratios and A/A pairs of the block that are not,
+// and all of them.
 func (g *group) unsettledRatios() (unsettled, all int, err error) {
 	look := func(s, base *series) error {
 		r, err := g.ratio(s, base)
 		all++
-		if r.unsure > settledAt || len(s.lots) < settledLots {
+		if !s.settled(r) {
 			unsettled++
 		}
 		return err
