@@ -125,7 +125,7 @@ mutate 'a child of fork forgets the threads that it has not' c/guard.c \
 mutate 'a fault among vectors is counted to the byte' c/cpu_x86_64.c \
     's/copies_number(registers) ? mv__cpu_untouched : mv__cpu_again;/copies_number(registers) ? mv__cpu_untouched : mv__cpu_untouched;/' c $copy
 mutate 'the copy is guarded to its end' c/cpu_x86_64.c \
-    's/at < (uintptr_t)mv__cpu_blocks_end)/at < (uintptr_t)mv__cpu_blocks_end - 32)/' c $copy
+    's/at < (uintptr_t)mv__cpu_blocks_end)/at < (uintptr_t)mv__cpu_blocks_end - 64)/' c $copy
 mutate 'the direction flag is cleared' c/cpu_x86_64.c \
     's/^    registers\[REG_EFL\] &= .*//' c $try
 mutate 'a view without the handler does not use it' c/view.c \
